@@ -1,0 +1,1 @@
+"""Timing, statistics and the environment they were taken in."""

@@ -1,0 +1,1 @@
+"""Reading foreign checkpoints safely and turning them into one canonical form."""

@@ -1,0 +1,1 @@
+"""Decode to detections, COCO AP, drift against the reference, gates."""

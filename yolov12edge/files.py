@@ -1,0 +1,77 @@
+"""Files that are whole or absent: atomic writes, hashes, readable sizes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from yolov12edge.errors import UsageError
+
+
+@contextlib.contextmanager
+def atomic_path(final: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `final`; rename it to `final` on success, remove it on error.
+
+    Raises:
+        UsageError: the folder cannot be created or written.
+    """
+    final = Path(final)
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(
+            dir=final.parent, prefix=f".{final.stem}.", suffix=f".part{final.suffix}"
+        )
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {final.parent}: {error.strerror}",
+            "choose a folder you can write to with --out",
+        ) from error
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+        # mkstemp makes private files; artifacts are for others to read.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(final)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(final: Path, content: bytes) -> None:
+    """Write `content` to `final` atomically."""
+    with atomic_path(final) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_json(final: Path, document: Any) -> None:
+    """Write `document` as indented JSON to `final` atomically."""
+    write_bytes(final, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex; reads in pieces so that size does not matter."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def readable_size(size: int) -> str:
+    """`size` bytes as a short text with a decimal unit: 1.5 MB."""
+    amount = float(size)
+    for unit in ("B", "kB", "MB"):
+        if amount < 1000:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"

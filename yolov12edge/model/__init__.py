@@ -1,0 +1,1 @@
+"""YOLOv12 in PyTorch: scales, blocks, area attention and its backends, head, detector."""

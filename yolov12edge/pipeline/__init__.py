@@ -1,0 +1,1 @@
+"""The export job: the stages in order, the run folder, the manifest, the recipes."""

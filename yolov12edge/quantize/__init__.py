@@ -1,0 +1,1 @@
+"""Lower precision, written into the ONNX graph."""

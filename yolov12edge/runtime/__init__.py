@@ -1,0 +1,1 @@
+"""One Runner interface over torch, ONNX Runtime, OpenVINO, TensorRT and TensorRT-RTX."""

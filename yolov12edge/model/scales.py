@@ -49,7 +49,7 @@ SCALING: dict[Scale, Scaling] = {
 
 @dataclass(frozen=True)
 class Architecture:
-    """Everything needed to build the network; two checkpoints with equal fields are interchangeable.
+    """Everything needed to build the network; equal fields mean interchangeable checkpoints.
 
     Attributes:
         scale: n, s, m, l or x.
@@ -69,6 +69,7 @@ class Architecture:
 
     @property
     def scaling(self) -> Scaling:
+        """Depth and width multipliers."""
         return SCALING[self.scale]
 
     @property
@@ -82,11 +83,13 @@ class Architecture:
         return self.scale in ("m", "l", "x")
 
     def mlp_width(self, width: int) -> int:
-        """Hidden channels of the MLP of an attention block `width` wide (truncated, as published)."""
+        """Hidden channels of the MLP of an attention block `width` wide; truncated, as published."""
         return int(width * self.mlp_ratio)
 
 
-def published_architecture(scale: str, layout: str = "turbo", num_classes: int = 80) -> Architecture:
+def published_architecture(
+    scale: str, layout: str = "turbo", num_classes: int = 80
+) -> Architecture:
     """The architecture as released.
 
     Raises:

@@ -1,0 +1,122 @@
+"""What the commands print: results on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCHEMA_VERSION = 1
+
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
+
+Progress = Callable[[str, int, int], None]
+
+
+class Advance(Protocol):
+    """Moves a progress bar on by `n` steps."""
+
+    def __call__(self, n: int = 1) -> None:
+        """Move on by `n` steps."""
+
+
+class Output:
+    """One command's voice.
+
+    Args:
+        json: the result is printed as JSON.
+        quiet: no remarks and no progress on stderr; warnings stay.
+    """
+
+    def __init__(self, json: bool = False, quiet: bool = False) -> None:
+        self.json = json
+        self.quiet = quiet
+
+    def info(self, text: str) -> None:
+        """A remark on stderr."""
+        if not self.quiet:
+            _console(stderr=True).print(text, highlight=False, markup=False)
+
+    def warn(self, text: str) -> None:
+        """A warning on stderr, also when quiet."""
+        _console(stderr=True).print(f"warning: {text}", style="yellow", highlight=False)
+
+    @contextlib.contextmanager
+    def progress(self, label: str, total: int) -> Iterator[Advance]:
+        """A bar of `total` steps on stderr; nothing when quiet or when stderr is no terminal."""
+        with self.tracker() as report:
+            done = 0
+
+            def advance(n: int = 1) -> None:
+                nonlocal done
+                done += n
+                report(label, done, total)
+
+            yield advance
+
+    @contextlib.contextmanager
+    def tracker(self) -> Iterator[Progress]:
+        """Bars for library code that reports (label, done, total); one bar a label."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda label, done, total: None
+            return
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=_console(stderr=True),
+            transient=True,
+        )
+        tasks: dict[str, Any] = {}
+        with bars:
+
+            def report(label: str, done: int, total: int) -> None:
+                if label not in tasks:
+                    tasks[label] = bars.add_task(label, total=total)
+                bars.update(tasks[label], completed=done, total=total)
+
+            yield report
+
+    def result(self, document: dict[str, Any], text: object = "") -> None:
+        """The command's result: `document` with a schema version, or `text` for people.
+
+        Args:
+            document: what --json prints; must be serialisable.
+            text: a string or anything rich can render.
+        """
+        if self.json:
+            print_json(document)
+        elif text != "":
+            _console(stderr=False).print(text, highlight=False)
+
+
+def print_json(document: dict[str, Any]) -> None:
+    """Print `document` with its schema version as the one JSON document on stdout."""
+    versioned = {"schema_version": SCHEMA_VERSION} | document
+    sys.stdout.write(json.dumps(versioned, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _console(*, stderr: bool) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, soft_wrap=False)

@@ -1,1 +1,33 @@
 """From the PyTorch detector to a clean ONNX graph: rewrite steps, emission, lints, parity."""
+
+from yolov12edge.export.graph_view import GraphView
+from yolov12edge.export.lints import Finding, lint_graph
+from yolov12edge.export.metadata import METADATA_KEY
+from yolov12edge.export.modules import ATTENTION_VARIANTS, AttentionVariant
+from yolov12edge.export.onnx_export import (
+    ExportOptions,
+    OnnxExport,
+    Parity,
+    check_parity,
+    export_onnx,
+    graph_statistics,
+    probe_picture,
+)
+from yolov12edge.export.rewrite import StepProof
+
+__all__ = [
+    "ATTENTION_VARIANTS",
+    "METADATA_KEY",
+    "AttentionVariant",
+    "ExportOptions",
+    "Finding",
+    "GraphView",
+    "OnnxExport",
+    "Parity",
+    "StepProof",
+    "check_parity",
+    "export_onnx",
+    "graph_statistics",
+    "lint_graph",
+    "probe_picture",
+]

@@ -24,8 +24,8 @@ AttentionKernel = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 def explicit_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(d)) v, spelled out; q, k, v: (B, heads, tokens, d)."""
-    scaled = q * q.shape[-1] ** -0.5
-    return (scaled @ k.transpose(-2, -1)).softmax(dim=-1) @ v
+    scores: Tensor = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    return scores.softmax(dim=-1) @ v
 
 
 def sdpa_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

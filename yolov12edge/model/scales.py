@@ -83,7 +83,7 @@ class Architecture:
         return self.scale in ("m", "l", "x")
 
     def mlp_width(self, width: int) -> int:
-        """Hidden channels of the MLP of an attention block `width` wide; truncated, as published."""
+        """Hidden channels of an attention block `width` wide; truncated, as published."""
         return int(width * self.mlp_ratio)
 
 

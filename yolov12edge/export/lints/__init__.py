@@ -1,0 +1,19 @@
+"""Checks on an exported graph: one small class each, registered by name.
+
+An error is what an engine builder would refuse or what makes the artifact useless to others; a
+warning costs speed or clarity.
+"""
+
+from yolov12edge.export.lints import attention, contract, numbers, structure
+from yolov12edge.export.lints.registry import LINTS, Finding, Lint, lint_graph
+
+__all__ = [
+    "LINTS",
+    "Finding",
+    "Lint",
+    "attention",
+    "contract",
+    "lint_graph",
+    "numbers",
+    "structure",
+]

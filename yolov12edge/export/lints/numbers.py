@@ -1,0 +1,49 @@
+"""Weights that no runtime can compute with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from onnx import TensorProto, numpy_helper
+
+from yolov12edge.export.graph_view import GraphView
+from yolov12edge.export.lints.registry import Lint, register
+
+_FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
+
+
+@register
+class NonFiniteWeights(Lint):
+    """NaN or infinity in a constant spreads through the whole image."""
+
+    name = "non-finite-weights"
+    severity = "error"
+
+    def check(self, view: GraphView) -> Iterator[str]:
+        """Yield one message a broken constant."""
+        for name, tensor in view.initializers.items():
+            if tensor.data_type not in _FLOATS:
+                continue
+            if not np.isfinite(numpy_helper.to_array(tensor)).all():
+                yield f"constant {name} holds NaN or infinity"
+
+
+@register
+class DeadChannels(Lint):
+    """An all-zero output channel of a convolution cannot carry a signal."""
+
+    name = "dead-channels"
+    severity = "warning"
+
+    def check(self, view: GraphView) -> Iterator[str]:
+        """Yield one message a convolution with all-zero channels."""
+        for node in view.nodes:
+            if node.op_type != "Conv":
+                continue
+            weight = view.constant(node.input[1])
+            if weight is None:
+                continue
+            dead = int((np.abs(weight).reshape(len(weight), -1).max(axis=1) == 0).sum())
+            if dead:
+                yield f"{node.name}: {dead} of {len(weight)} output channels are all zero"

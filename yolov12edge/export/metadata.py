@@ -1,0 +1,54 @@
+"""What an ONNX file says about itself: model, input, output."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from yolov12edge.model import STRIDES, Detector
+
+METADATA_KEY = "yolov12edge"
+PAD_VALUE = 114
+
+
+def describe_artifact(
+    detector: Detector, height: int, width: int, batch: int | None
+) -> dict[str, Any]:
+    """Sections `model`, `input` and `output` of the manifest and of the ONNX metadata.
+
+    Args:
+        batch: fixed batch size, or None for a symbolic one (written as -1).
+    """
+    architecture = detector.architecture
+    anchors = sum((height // stride) * (width // stride) for stride in STRIDES)
+    rows = -1 if batch is None else batch
+    return {
+        "model": {
+            "scale": architecture.scale,
+            "layout": architecture.layout,
+            "num_classes": architecture.num_classes,
+            "names": list(detector.names),
+            "imgsz": [height, width],
+            "strides": list(STRIDES),
+            "parameters": detector.num_parameters,
+        },
+        "input": {
+            "name": "images",
+            "shape": [rows, 3, height, width],
+            "dtype": "float32",
+            "color": "RGB",
+            "scale": 1 / 255,
+            "letterbox": {"pad_value": PAD_VALUE, "center": True, "stride": STRIDES[-1]},
+        },
+        "output": {
+            "name": "detections",
+            "shape": [rows, 4 + architecture.num_classes, anchors],
+            "dtype": "float32",
+            "layout": "cxcywh+scores",
+        },
+    }
+
+
+def metadata_props(description: dict[str, Any]) -> dict[str, str]:
+    """The ONNX `metadata_props` of an artifact."""
+    return {METADATA_KEY: json.dumps({"schema_version": 1} | description, ensure_ascii=False)}

@@ -1,0 +1,233 @@
+"""From the detector to an export model, in small named steps, each proved before the next.
+
+Every step keeps the function exactly; the proof compares the stepped model with the detector in
+float64, where an exact rewrite differs by rounding alone (about 1e-12) and a wrong one cannot hide.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from yolov12edge.errors import ExportError
+from yolov12edge.export.modules import (
+    AttentionVariant,
+    ContiguousAttention,
+    ExportHead,
+    ExportModel,
+    FoldedConv,
+)
+from yolov12edge.model import Detector
+from yolov12edge.model.attention import AreaAttention
+from yolov12edge.model.blocks import Conv
+from yolov12edge.model.detector import ROUTES
+from yolov12edge.model.head import DetectionHead
+from yolov12edge.model.scales import HEAD_DIM
+
+# P4 is 6 x 10 here: the four areas cut through rows, the hard case of area attention.
+PROOF_SHAPE = (2, 3, 96, 160)
+PROOF_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class StepProof:
+    """What one rewrite step changed and how far the result moved.
+
+    Attributes:
+        step: its name.
+        why: what it is for.
+        changed: modules replaced or altered.
+        box_error: largest difference of a box coordinate against the detector, pixels.
+        score_error: largest difference of a score.
+    """
+
+    step: str
+    why: str
+    changed: int
+    box_error: float
+    score_error: float
+
+
+@dataclass(frozen=True)
+class RewriteStep:
+    """One exact transformation of an export model in place; yields how many modules changed."""
+
+    name: str
+    why: str
+    apply: Callable[[ExportModel], int]
+
+
+def rewrite(
+    detector: Detector, variant: AttentionVariant = "packed", swap_attention: bool = True
+) -> tuple[ExportModel, tuple[StepProof, ...]]:
+    """Rewrite a detector for export and prove every step.
+
+    Args:
+        detector: in any mode; not changed.
+        variant: tensor layout of attention.
+        swap_attention: False leaves the scale beside the product, as published.
+
+    Returns:
+        the export model with float64 weights, and one proof a step.
+
+    Raises:
+        ExportError: a step changed the numbers by more than rounding.
+    """
+    reference = copy.deepcopy(detector).double().eval().set_attention("explicit")
+    model = ExportModel(copy.deepcopy(reference.model), ROUTES).eval()
+    generator = torch.Generator().manual_seed(0)
+    probe = torch.rand(PROOF_SHAPE, generator=generator, dtype=torch.float64)
+    with torch.inference_mode():
+        expected = reference(probe)
+    proofs = []
+    for step in _steps(variant, swap_attention):
+        with torch.inference_mode():
+            changed = step.apply(model)
+            difference = (model(probe) - expected).abs()
+        proof = StepProof(
+            step=step.name,
+            why=step.why,
+            changed=changed,
+            box_error=float(difference[:, :4].max()),
+            score_error=float(difference[:, 4:].max()),
+        )
+        # A NaN compares false with everything, so ask for what must hold.
+        if not (proof.box_error <= PROOF_TOLERANCE and proof.score_error <= PROOF_TOLERANCE):
+            raise ExportError(
+                f"rewrite step {step.name!r} moved boxes by {proof.box_error:.2g} px and scores "
+                f"by {proof.score_error:.2g}",
+                "check the checkpoint for non-finite or extreme weights with: yolov12edge inspect",
+            )
+        proofs.append(proof)
+    return model, tuple(proofs)
+
+
+def _steps(variant: AttentionVariant, swap_attention: bool) -> list[RewriteStep]:
+    steps = [
+        RewriteStep(
+            "fold-batch-norm",
+            "every batch norm moves into the convolution before it",
+            fold_batch_norm,
+        ),
+        RewriteStep(
+            "contiguous-qkv",
+            "projection rows are regrouped so that q, k and v come out contiguous",
+            lambda model: regroup_projections(model, variant),
+        ),
+        RewriteStep(
+            "scale-into-query",
+            "the softmax scale moves into the query weights, before the product",
+            scale_queries,
+        ),
+        RewriteStep(
+            "linear-decode",
+            "box decoding becomes one matrix product over baked anchors",
+            linearise_decode,
+        ),
+    ]
+    return [step for step in steps if swap_attention or step.name != "scale-into-query"]
+
+
+def fold_batch_norm(model: ExportModel) -> int:
+    """Fold batch norm into every Conv: W' = W g / s, b' = b - mean g / s, s = sqrt(var + eps)."""
+    return _replace(model, Conv, _fold)
+
+
+def _fold(block: Conv) -> FoldedConv:
+    source, norm = block.conv, block.bn
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    folded = _convolution(
+        source.weight * gain.view(-1, 1, 1, 1), norm.bias - norm.running_mean * gain, source
+    )
+    return FoldedConv(folded, silu=isinstance(block.act, nn.SiLU))
+
+
+def _convolution(weight: Tensor, bias: Tensor, like: nn.Conv2d) -> nn.Conv2d:
+    """A convolution with the geometry of `like` and the given weight and bias."""
+    with torch.device("meta"):
+        conv = nn.Conv2d(
+            weight.shape[1] * like.groups,
+            weight.shape[0],
+            (like.kernel_size[0], like.kernel_size[1]),
+            (like.stride[0], like.stride[1]),
+            (int(like.padding[0]), int(like.padding[1])),
+            groups=like.groups,
+        )
+    conv.weight = nn.Parameter(weight.detach().clone(), requires_grad=False)
+    conv.bias = nn.Parameter(bias.detach().clone(), requires_grad=False)
+    return conv
+
+
+def regroup_projections(model: ExportModel, variant: AttentionVariant) -> int:
+    """Replace area attention by its contiguous form, for both published layouts."""
+
+    def regroup(block: AreaAttention) -> ContiguousAttention:
+        return ContiguousAttention(
+            _contiguous_projection(block),
+            _folded(block.proj),
+            _folded(block.pe),
+            block.area,
+            variant,
+            HEAD_DIM**-0.5,
+        )
+
+    return _replace(model, AreaAttention, regroup)
+
+
+def _contiguous_projection(block: AreaAttention) -> FoldedConv:
+    if block.layout == "v1":
+        packed = _folded(block.qkv).conv
+        # Row 96 h + 32 part + j of head h becomes row C part + 32 h + j.
+        order = torch.arange(packed.out_channels).view(block.heads, 3, HEAD_DIM)
+        rows = order.transpose(0, 1).flatten()
+        weight, bias = packed.weight[rows], _bias(packed)[rows]
+        return FoldedConv(_convolution(weight, bias, packed), silu=False)
+    qk, v = _folded(block.qk).conv, _folded(block.v).conv
+    weight = torch.cat([qk.weight, v.weight])
+    return FoldedConv(_convolution(weight, torch.cat([_bias(qk), _bias(v)]), like=qk), silu=False)
+
+
+def scale_queries(model: ExportModel) -> int:
+    """Multiply the query rows of every projection by 1/sqrt(32), drop the factor on the scores."""
+    changed = 0
+    for block in model.modules():
+        if isinstance(block, ContiguousAttention):
+            conv = block.qkv.conv
+            conv.weight[: block.channels] *= block.scale
+            _bias(conv)[: block.channels] *= block.scale
+            block.scale = 1.0
+            changed += 1
+    return changed
+
+
+def linearise_decode(model: ExportModel) -> int:
+    """Replace the head by one that decodes with a single product."""
+    return _replace(model, DetectionHead, ExportHead)
+
+
+def _replace(root: nn.Module, kind: type[nn.Module], make: Callable[..., nn.Module]) -> int:
+    """Replace every submodule of a kind, outermost first; returns how many."""
+    changed = 0
+    for name, child in root.named_children():
+        if isinstance(child, kind):
+            setattr(root, name, make(child))
+            changed += 1
+        else:
+            changed += _replace(child, kind, make)
+    return changed
+
+
+def _folded(block: nn.Module) -> FoldedConv:
+    assert isinstance(block, FoldedConv)
+    return block
+
+
+def _bias(conv: nn.Conv2d) -> Tensor:
+    assert conv.bias is not None
+    return conv.bias

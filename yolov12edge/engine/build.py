@@ -1,0 +1,95 @@
+"""Build an engine from an ONNX file with one of the backends."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+
+from yolov12edge.engine.monitor import Progress
+from yolov12edge.engine.onnx_file import read_network
+from yolov12edge.engine.options import BuildBackend, BuildOptions, EngineBuild
+from yolov12edge.engine.plan import Dialect, build_plan
+from yolov12edge.errors import UnsupportedError, UsageError
+from yolov12edge.files import atomic_path
+from yolov12edge.runtime.plan_file import read_plan_header
+
+BACKENDS: tuple[BuildBackend, ...] = ("tensorrt", "tensorrt_rtx")
+INTERPRETED = ("onnxruntime", "openvino")
+
+
+def build_engine(
+    onnx_path: Path,
+    plan_path: Path,
+    backend: BuildBackend,
+    options: BuildOptions | None = None,
+    progress: Progress | None = None,
+) -> EngineBuild:
+    """Build a plan and write it, raw and atomically, to `plan_path`.
+
+    Args:
+        onnx_path: a detector's ONNX file; its types are the engine's types.
+        plan_path: where the plan goes.
+        backend: "tensorrt" (on a machine with the target's GPU) or "tensorrt_rtx" (anywhere).
+        options: see BuildOptions.
+        progress: called with (label, percent, 100).
+
+    Raises:
+        UsageError: no such file, or batch sizes that do not fit the graph.
+        CheckpointError: not an ONNX file of a detector.
+        ExportError: the library cannot parse or build it.
+        UnsupportedError: the library or the GPU is not here, or lacks an option.
+        KeyboardInterrupt: Ctrl-C; nothing is written.
+    """
+    options = options or BuildOptions()
+    network = read_network(onnx_path)
+    batch = network.batch_range(options.batch)
+    dialect = _dialect(backend)
+    started = time.perf_counter()
+    plan = build_plan(dialect, network, batch, options, progress)
+    seconds = time.perf_counter() - started
+    with atomic_path(plan_path) as temporary:
+        temporary.write_bytes(plan.content)
+        header = read_plan_header(temporary)
+    return EngineBuild(
+        path=Path(plan_path),
+        backend=backend,
+        version=header.version or dialect.library.__version__,
+        compute_capabilities=header.compute_capabilities or _built_for(dialect),
+        sha256=hashlib.sha256(plan.content).hexdigest(),
+        size=plan.content.nbytes,
+        seconds=seconds,
+        network_layers=plan.layers,
+        batch=batch,
+        options=options,
+        warnings=plan.warnings,
+    )
+
+
+def builder_available(backend: str) -> tuple[bool, str]:
+    """Whether this machine can build engines of `backend`, and why (not), in one line."""
+    if backend in INTERPRETED:
+        return False, f"{backend} runs the ONNX file as it is: there is no engine to build"
+    try:
+        library = _dialect(backend).library
+    except UnsupportedError as error:
+        return False, error.message
+    where = "builds without a GPU" if backend == "tensorrt_rtx" else "builds on this GPU"
+    return True, f"{backend} {library.__version__} {where}"
+
+
+def _dialect(backend: str) -> Dialect:
+    if backend == "tensorrt_rtx":
+        from yolov12edge.engine.tensorrt_rtx import TensorRTRTX
+
+        return TensorRTRTX()
+    if backend == "tensorrt":
+        from yolov12edge.engine.tensorrt import TensorRT
+
+        return TensorRT()
+    raise UsageError(f"unknown backend {backend!r}", f"use one of: {', '.join(BACKENDS)}")
+
+
+def _built_for(dialect: Dialect) -> tuple[int, ...]:
+    gpu = getattr(dialect, "gpu", None)
+    return (gpu.compute_capability,) if gpu is not None else ()

@@ -1,0 +1,174 @@
+"""Average precision against pycocotools and faster-coco-eval."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yolov12edge.evaluate import Detections, average_precision
+from yolov12edge.evaluate.average_precision import MatchTable
+
+
+def names(num_classes):
+    return [str(kind) for kind in range(num_classes)]
+
+
+def as_coco(detections, truth, num_classes):
+    def boxes(image):
+        return [[*map(float, (a, b, c - a, d - b))] for a, b, c, d in image.boxes.astype(float)]
+
+    images = [{"id": index + 1} for index in range(len(truth))]
+    categories = [{"id": index + 1, "name": str(index)} for index in range(num_classes)]
+    annotations, results = [], []
+    for index, (found, objects) in enumerate(zip(detections, truth, strict=True)):
+        for box, kind in zip(boxes(objects), objects.classes, strict=True):
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": index + 1,
+                    "category_id": int(kind) + 1,
+                    "bbox": box,
+                    "area": box[2] * box[3],
+                    "iscrowd": 0,
+                }
+            )
+        for box, kind, score in zip(boxes(found), found.classes, found.scores, strict=True):
+            results.append(
+                {
+                    "image_id": index + 1,
+                    "category_id": int(kind) + 1,
+                    "bbox": box,
+                    "score": float(score),
+                }
+            )
+    return {"images": images, "categories": categories, "annotations": annotations}, results
+
+
+def pycocotools_precision(dataset, results):
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = dataset
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation.eval["precision"][:, :, :, 0, 2]
+
+
+def faster_precision(dataset, results):
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    coco = COCO(dataset)
+    evaluation = COCOeval_faster(coco, coco.loadRes(results), "bbox", print_function=print)
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+    return evaluation.eval["precision"][:, :, :, 0, 2]
+
+
+def assert_same(found, precision, num_classes):
+    """`found` against a referee's (threshold, recall, class) precisions."""
+
+    def mean(values):
+        values = values[values > -1]
+        return values.mean() if values.size else None
+
+    assert found.map == pytest.approx(mean(precision), abs=1e-12)
+    assert found.map50 == pytest.approx(mean(precision[0]), abs=1e-12)
+    for kind in range(num_classes):
+        assert found.per_class[str(kind)] == pytest.approx(mean(precision[:, :, kind]), abs=1e-12)
+
+
+def random_images(seed, images, num_classes, levels=None, crowd=12):
+    """Objects, and detections scattered around them; coarse `levels` of scores make ties."""
+    rng = np.random.default_rng(seed)
+    detections, truth = [], []
+    for _ in range(images):
+        count = rng.integers(0, crowd)
+        corner = rng.integers(0, 200, (count, 2))
+        objects = np.concatenate([corner, corner + rng.integers(8, 90, (count, 2))], axis=1)
+        kinds = rng.integers(0, num_classes, count)
+        repeats = rng.integers(0, 4, count)
+        boxes = np.repeat(objects, repeats, axis=0) + rng.integers(-6, 7, (repeats.sum(), 4))
+        noise = rng.integers(0, 200, (rng.integers(0, 6), 2))
+        boxes = np.concatenate([boxes, np.concatenate([noise, noise + 40], axis=1)])
+        found_kinds = np.concatenate(
+            [np.repeat(kinds, repeats), rng.integers(0, num_classes, len(noise))]
+        )
+        scores = rng.random(len(boxes)).astype(np.float32)
+        if levels:
+            scores = np.ceil(scores * levels) / np.float32(levels)
+        boxes[:, 2:] = np.maximum(boxes[:, 2:], boxes[:, :2] + 1)
+        ones = np.ones(count, np.float32)
+        truth.append(Detections(objects.astype(np.float32), ones, kinds))
+        detections.append(Detections(boxes.astype(np.float32), scores, found_kinds))
+    return detections, truth
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 8), st.integers(1, 4), st.sampled_from([None, 3]))
+def test_equals_pycocotools(seed, images, num_classes, levels):
+    detections, truth = random_images(seed, images, num_classes, levels)
+    dataset, results = as_coco(detections, truth, num_classes)
+    if results:
+        found = average_precision(detections, truth, names(num_classes))
+        assert_same(found, pycocotools_precision(dataset, results), num_classes)
+
+
+def test_equals_both_referees_on_many_images():
+    detections, truth = random_images(7, 120, 6)
+    dataset, results = as_coco(detections, truth, 6)
+    found = average_precision(detections, truth, names(6))
+    assert_same(found, pycocotools_precision(dataset, results), 6)
+    assert_same(found, faster_precision(dataset, results), 6)
+    assert 0.1 < found.map < 0.9
+
+
+def test_only_the_best_hundred_of_a_class_count():
+    rng = np.random.default_rng(0)
+    corner = rng.integers(0, 2000, (150, 2))
+    boxes = np.concatenate([corner, corner + 30], axis=1).astype(np.float32)
+    kinds = np.zeros(150, np.int64)
+    truth = [Detections(boxes, np.ones(150, np.float32), kinds)]
+    found = [Detections(boxes, rng.random(150).astype(np.float32), kinds)]
+    result = average_precision(found, truth, names(1))
+    assert_same(result, pycocotools_precision(*as_coco(found, truth, 1)), 1)
+    assert result.map < 0.7
+
+
+def test_perfect_and_absent_detections():
+    _, truth = random_images(3, 5, 2)
+    assert average_precision(truth, truth, names(2)).map == 1.0
+    nothing = [Detections.empty() for _ in truth]
+    assert average_precision(nothing, truth, names(2)).map == 0.0
+    without_objects = average_precision(truth, nothing, names(2))
+    assert (without_objects.map, without_objects.map50) == (None, None)
+    assert without_objects.per_class == {"0": None, "1": None}
+
+
+def test_resampling_equals_evaluating_the_drawn_images_again():
+    detections, truth = random_images(11, 12, 3)
+    table = MatchTable(names(3))
+    for found, objects in zip(detections, truth, strict=True):
+        table.add(found, objects)
+    rng = np.random.default_rng(0)
+    drawn = rng.integers(0, 12, (6, 12))
+    weights = np.stack([np.bincount(row, minlength=12) for row in drawn])
+    fast = table.resampled_map(weights)
+    for row, value in zip(drawn, fast, strict=True):
+        again = average_precision([detections[i] for i in row], [truth[i] for i in row], names(3))
+        assert value == pytest.approx(again.map, abs=1e-12)
+
+
+def test_resampling_without_objects_is_nan():
+    table = MatchTable(names(2))
+    table.add(Detections.empty(), Detections.empty())
+    assert np.isnan(table.resampled_map(np.ones((3, 1), np.int64))).all()

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov12edge.data.letterbox import Letterbox
-from yolov12edge.errors import CheckpointError, UsageError
+from yolov12edge.errors import UsageError
 
 FloatArray = NDArray[np.float32]
-
-METADATA_KEY = "yolov12edge"
 
 
 class Runner(Protocol):
@@ -41,14 +36,6 @@ class Runner(Protocol):
     @property
     def num_classes(self) -> int:
         """Number of classes of the output."""
-
-    @property
-    def names(self) -> tuple[str, ...] | None:
-        """Class names, if the artifact carries them."""
-
-    @property
-    def letterbox(self) -> Letterbox:
-        """How the artifact expects images to be fitted to its input."""
 
     def __call__(self, images: FloatArray) -> FloatArray:
         """Run (B, 3, H, W) RGB in 0..1 to (B, 4 + classes, A) cx, cy, w, h in pixels and scores."""
@@ -76,52 +63,6 @@ class ClosingRunner:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-@dataclass(frozen=True)
-class ArtifactInfo:
-    """What an exported artifact says about itself: class names and how to prepare images."""
-
-    names: tuple[str, ...] | None
-    height: int
-    width: int
-    pad_value: int = 114
-    center: bool = True
-
-    @property
-    def letterbox(self) -> Letterbox:
-        """The letterbox that the artifact was made for."""
-        return Letterbox(self.height, self.width, pad_value=self.pad_value, center=self.center)
-
-
-def parse_metadata(text: str) -> ArtifactInfo:
-    """Read the JSON that an export stores under `METADATA_KEY`, or a run folder's manifest.
-
-    Raises:
-        CheckpointError: the text is not such a document.
-    """
-    try:
-        document: Any = json.loads(text)
-        model, letterbox = document["model"], document["input"]["letterbox"]
-        height, width = (int(side) for side in model["imgsz"])
-        names = model.get("names")
-        info = ArtifactInfo(
-            names=tuple(str(name) for name in names) if names else None,
-            height=height,
-            width=width,
-            pad_value=int(letterbox.get("pad_value", 114)),
-            center=bool(letterbox.get("center", True)),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(
-            "the artifact's yolov12edge metadata is damaged", "export the artifact again"
-        ) from error
-    if height <= 0 or width <= 0 or not 0 <= info.pad_value <= 255:
-        raise CheckpointError(
-            "the artifact's yolov12edge metadata is damaged: image size or pad value out of range",
-            "export the artifact again",
-        )
-    return info
 
 
 def check_images(images: FloatArray, height: int, width: int) -> None:

@@ -1,0 +1,74 @@
+"""PyTorch as a runtime: the reference that every artifact is judged against."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from yolov12edge.checkpoints import load_model
+from yolov12edge.errors import UsageError
+from yolov12edge.model import Detector
+from yolov12edge.runtime.runner import ClosingRunner, FloatArray, check_images
+
+
+class TorchRunner(ClosingRunner):
+    """A detector in PyTorch, float32.
+
+    Args:
+        model: the detector; put in evaluation mode and on `device`.
+        height: input height in pixels, a multiple of 32.
+        width: input width in pixels, a multiple of 32.
+        device: a torch device.
+        threads: CPU threads of the whole process' torch; its own choice if None.
+
+    Raises:
+        UsageError: the size is not a positive multiple of 32.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self,
+        model: Detector,
+        height: int = 640,
+        width: int = 640,
+        device: str = "cpu",
+        threads: int | None = None,
+    ) -> None:
+        if height < 32 or width < 32 or height % 32 or width % 32:
+            raise UsageError(
+                f"input of {height}x{width} pixels", "height and width must be multiples of 32"
+            )
+        if threads is not None:
+            torch.set_num_threads(threads)
+        self.version = str(torch.__version__)
+        self.device = device
+        self.input_shape: tuple[int | None, int, int, int] = (None, 3, height, width)
+        self.num_classes = model.architecture.num_classes
+        self.names = model.names
+        self._model = model.eval().to(device)
+
+    def __call__(self, images: FloatArray) -> FloatArray:
+        """(B, 3, H, W) RGB in 0..1 to (B, 4 + classes, A).
+
+        Raises:
+            UsageError: the images have another size than the runner.
+        """
+        check_images(images, *self.input_shape[2:])
+        with torch.inference_mode():
+            result = self._model(torch.from_numpy(images).to(self.device))
+        return np.asarray(result.cpu().numpy(), dtype=np.float32)
+
+
+def open_torch(
+    path: Path, threads: int | None = None, size: tuple[int, int] | None = None
+) -> TorchRunner:
+    """A Runner for a checkpoint; `size` is (height, width), 640 x 640 if None.
+
+    Raises:
+        CheckpointError: as load_model says.
+    """
+    height, width = size or (640, 640)
+    return TorchRunner(load_model(path), height, width, threads=threads)

@@ -21,7 +21,7 @@ from yolov12edge.export import (
     lint_graph,
     probe_picture,
 )
-from yolov12edge.export.emit import BLOCKS_KEY
+from yolov12edge.runtime.metadata import BLOCKS_KEY
 
 NODE_BUDGET, TRANSPOSE_BUDGET = 440, 29
 

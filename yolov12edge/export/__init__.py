@@ -2,7 +2,6 @@
 
 from yolov12edge.export.graph_view import GraphView
 from yolov12edge.export.lints import Finding, lint_graph
-from yolov12edge.export.metadata import METADATA_KEY
 from yolov12edge.export.modules import ATTENTION_VARIANTS, AttentionVariant
 from yolov12edge.export.onnx_export import (
     ExportOptions,
@@ -17,7 +16,6 @@ from yolov12edge.export.rewrite import StepProof
 
 __all__ = [
     "ATTENTION_VARIANTS",
-    "METADATA_KEY",
     "AttentionVariant",
     "ExportOptions",
     "Finding",

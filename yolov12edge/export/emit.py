@@ -30,10 +30,10 @@ from yolov12edge.model.attention import A2C2f, AttentionBlock
 from yolov12edge.model.blocks import Bottleneck, C3k, C3k2, Concat
 from yolov12edge.model.head import REG_MAX
 from yolov12edge.model.scales import HEAD_DIM
+from yolov12edge.runtime.metadata import BLOCKS_KEY
 
 INPUT_NAME = "images"
 OUTPUT_NAME = "detections"
-BLOCKS_KEY = "yolov12edge.blocks"
 
 
 def emit_model(

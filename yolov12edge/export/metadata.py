@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 from yolov12edge.model import STRIDES, Detector
+from yolov12edge.runtime.metadata import METADATA_KEY
 
-METADATA_KEY = "yolov12edge"
 PAD_VALUE = 114
 
 

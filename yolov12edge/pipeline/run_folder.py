@@ -1,0 +1,67 @@
+"""The run folder: filled aside, moved into place when all of it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from yolov12edge.errors import UsageError
+
+OWN_FILES = (
+    "manifest.json",
+    "model.onnx",
+    "model.fp16.onnx",
+    "model.int8.onnx",
+    "engine.plan",
+    "drift.json",
+    "bench.json",
+    "report.html",
+)
+
+
+@contextlib.contextmanager
+def staged_folder(final: Path) -> Iterator[Path]:
+    """Yield a folder to fill; on success its files replace those of an earlier run in `final`.
+
+    On an error or Ctrl-C the staged files are removed and `final` is as it was. Files in `final`
+    that are not a run's own are left alone; a run's own files that the new run lacks are removed,
+    so that the manifest describes all of them.
+
+    Raises:
+        UsageError: `final` is a file, or cannot be written.
+    """
+    final = Path(final)
+    if final.exists() and not final.is_dir():
+        raise UsageError(f"{final} is a file, not a folder", "choose another folder with --out")
+    created = [folder for folder in [final, *final.parents] if not folder.exists()]
+    try:
+        final.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".run-", suffix=".part", dir=final))
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {final}: {error.strerror}",
+            "choose a folder you can write to with --out",
+        ) from error
+    try:
+        yield stage
+        _move_into_place(stage, final)
+    except BaseException:
+        shutil.rmtree(stage, ignore_errors=True)
+        for folder in created:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _move_into_place(stage: Path, final: Path) -> None:
+    """Manifest last: while it is absent or old, nobody takes the folder for the new run."""
+    staged = {path.name for path in stage.iterdir()}
+    for name in OWN_FILES:
+        if name not in staged:
+            (final / name).unlink(missing_ok=True)
+    for name in sorted(staged, key=lambda name: name == "manifest.json"):
+        (stage / name).replace(final / name)
+    stage.rmdir()

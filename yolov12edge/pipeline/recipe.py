@@ -1,0 +1,261 @@
+"""Recipes: one YAML file a target, checked against a schema with errors that name the line."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.resources
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from yolov12edge.errors import UsageError
+
+Backend = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"]
+Precision = Literal["fp32", "fp16", "int8"]
+Attention = Literal["packed", "separate", "value-left"]
+
+MAX_RECIPE_BYTES = 1 << 20
+
+Opset = Annotated[int, Field(ge=13, le=21)]
+Line = Annotated[str, Field(min_length=1, pattern=r"^[^\n]+$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class PrecisionChoice(_Strict):
+    """The precision used unless another one of `allowed` is asked for."""
+
+    default: Precision
+    allowed: tuple[Precision, ...] = Field(min_length=1, strict=False)
+
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> PrecisionChoice:
+        if self.default not in self.allowed:
+            raise ValueError(f"default {self.default} is not in allowed")
+        return self
+
+
+class Reasons(_Strict):
+    """One line for each choice, why it was made."""
+
+    backend: Line
+    version: Line
+    opset: Line
+    precision: Line
+    attention: Line
+
+
+class Recipe(_Strict):
+    """How to export, build and run for one target.
+
+    Attributes:
+        name: the target's name, equal to the file's.
+        title: the hardware in words.
+        backend: what runs the artifact.
+        version: the backend's version that the target has, as far as it matters ("10.3"); None
+            where any supported one will do.
+        compute_capabilities: GPU architectures, 86 for SM 8.6; empty for a CPU or the GPU at hand.
+        opset: the ONNX opset to export.
+        opset_ceiling: the newest of the opsets 13 to 21 that this backend version reads.
+        precision: default and allowed.
+        strongly_typed: the builder takes every type from the graph.
+        attention: layout of the exported attention, see `yolov12edge.export.AttentionVariant`.
+        why: one line for each choice.
+        jetpack: the JetPack release of a Jetson.
+        build_hint: the command that builds the engine on the device; {onnx}, {plan}, {name} and
+            {flags} (precision flags of builders that need them) are filled in. None where
+            nothing is built.
+        notes: what else to know, one line each.
+    """
+
+    name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
+    title: Line
+    backend: Backend
+    version: str | None = Field(pattern=r"^\d+(\.\d+)*$")
+    compute_capabilities: tuple[Annotated[int, Field(ge=50, le=199)], ...] = Field(
+        default=(), strict=False
+    )
+    opset: Opset = 17
+    opset_ceiling: Opset
+    precision: PrecisionChoice
+    strongly_typed: bool = False
+    attention: Attention
+    why: Reasons
+    jetpack: str | None = None
+    build_hint: Line | None = None
+    notes: tuple[Line, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _choices_fit_together(self) -> Recipe:
+        if self.opset > self.opset_ceiling:
+            raise ValueError(f"opset {self.opset} is above opset_ceiling {self.opset_ceiling}")
+        if self.builds_engine != (self.build_hint is not None):
+            raise ValueError("build_hint belongs to tensorrt and tensorrt_rtx, and is needed there")
+        if self.compute_capabilities and not self.builds_engine:
+            raise ValueError(f"{self.backend} has no compute_capabilities")
+        if self.build_hint is not None:
+            unknown = set(re.findall(r"{(\w*)}", self.build_hint)) - _PLACEHOLDERS
+            if unknown:
+                raise ValueError(f"build_hint has unknown placeholders: {sorted(unknown)}")
+        return self
+
+    @property
+    def builds_engine(self) -> bool:
+        """The artifact that runs is a plan; elsewhere it is the ONNX file."""
+        return self.backend in ("tensorrt", "tensorrt_rtx")
+
+    def build_command(self, onnx: Path, plan: Path, precision: Precision) -> str | None:
+        """The one command that builds the engine on the device, or None where nothing is built."""
+        if self.build_hint is None:
+            return None
+        flags = "" if self.strongly_typed else _PRECISION_FLAGS[precision]
+        values = {
+            "onnx": shlex.quote(str(onnx)),
+            "plan": shlex.quote(str(plan)),
+            "name": self.name,
+            "flags": flags,
+        }
+        filled = re.sub(r"{(\w+)}", lambda match: values[match.group(1)], self.build_hint)
+        return " ".join(filled.split())
+
+
+_PLACEHOLDERS = {"onnx", "plan", "name", "flags"}
+_PRECISION_FLAGS: dict[Precision, str] = {"fp32": "", "fp16": "--fp16", "int8": "--fp16 --int8"}
+
+
+def list_recipes() -> tuple[str, ...]:
+    """Names of the recipes that come with the package, in alphabetical order."""
+    return tuple(sorted(path.stem for path in _folder().glob("*.yaml")))
+
+
+def load_recipe(target: str | Path) -> Recipe:
+    """Load a recipe by name, or from a file of your own (anything that ends in .yaml).
+
+    Raises:
+        UsageError: unknown name (with the nearest one), no such file, or a file that does not fit
+            the schema (with file and line).
+    """
+    text = str(target)
+    if text.endswith((".yaml", ".yml")):
+        return _read(Path(target))
+    names = list_recipes()
+    if text not in names:
+        near = difflib.get_close_matches(text.lower(), names, n=1)
+        guess = f"did you mean {near[0]}? " if near else ""
+        raise UsageError(f"no target named {text!r}", f"{guess}targets: {', '.join(names)}")
+    return _read(_folder() / f"{text}.yaml")
+
+
+def _folder() -> Path:
+    """`recipes/` of a checkout, or the copy inside an installed package."""
+    package = Path(str(importlib.resources.files("yolov12edge")))
+    installed = package / "recipes"
+    return installed if installed.is_dir() else package.parent / "recipes"
+
+
+def _read(path: Path) -> Recipe:
+    try:
+        if path.stat().st_size > MAX_RECIPE_BYTES:
+            raise UsageError(f"{path} is too large for a recipe", "pass a recipe's YAML file")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot read the recipe {path}: {error.strerror}", "see: yolov12edge targets"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not a text file", "pass a recipe's YAML file") from error
+    node, document = _parse(path, text)
+    try:
+        recipe = Recipe.model_validate(document)
+    except ValidationError as error:
+        raise _schema_error(path, node, error) from error
+    if recipe.name != path.stem:
+        raise UsageError(
+            f"{path}:{_line(node, ('name',))}: name {recipe.name!r} is not the file's name",
+            f"call it {path.stem}, or rename the file",
+        )
+    return recipe
+
+
+def _parse(path: Path, text: str) -> tuple[yaml.Node, Any]:
+    """The document as nodes, which know their lines, and as plain values.
+
+    Aliases are refused because nested ones grow without bound, duplicate keys because YAML
+    silently keeps the last.
+    """
+    try:
+        for token in yaml.scan(text, Loader=yaml.SafeLoader):
+            if isinstance(token, yaml.AliasToken):
+                raise _bad(path, token.start_mark.line, "aliases are not allowed in a recipe")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise _bad(path, mark.line if mark else 0, error.problem or "not YAML") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise _bad(path, 0, "not YAML") from error
+    if not isinstance(node, yaml.MappingNode):
+        raise _bad(path, 0, "a recipe is a mapping of fields to values")
+    for mapping in _mappings(node):
+        seen: set[str] = set()
+        for key, _ in mapping.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _bad(path, key.start_mark.line, "a field's name is one word")
+            if key.value in seen:
+                raise _bad(path, key.start_mark.line, f"{key.value} is given twice")
+            seen.add(key.value)
+    return node, document
+
+
+def _mappings(node: yaml.Node) -> list[yaml.MappingNode]:
+    if isinstance(node, yaml.MappingNode):
+        inner = [mapping for _, value in node.value for mapping in _mappings(value)]
+        return [node, *inner]
+    if isinstance(node, yaml.SequenceNode):
+        return [mapping for item in node.value for mapping in _mappings(item)]
+    return []
+
+
+def _schema_error(path: Path, node: yaml.Node, error: ValidationError) -> UsageError:
+    """The first problem, with its field and line, and how many there are."""
+    problems = error.errors(include_url=False, include_context=False)
+    first = problems[0]
+    where: tuple[Any, ...] = first["loc"]
+    field = ".".join(str(part) for part in where)
+    said = first["msg"].removeprefix("Value error, ")
+    problem = {
+        "extra_forbidden": f"unknown field {field}",
+        "missing": f"{field} is missing",
+    }.get(first["type"], f"{field}: {said}" if field else said)
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return UsageError(
+        f"{path}:{_line(node, where)}: {problem}{more}", "see recipes/README.md for the fields"
+    )
+
+
+def _bad(path: Path, line: int, problem: str) -> UsageError:
+    return UsageError(f"{path}:{line + 1}: {problem}", "see recipes/README.md for the fields")
+
+
+def _line(node: yaml.Node, where: tuple[Any, ...]) -> int:
+    """Line, from 1, of the deepest part of `where` that the document has."""
+    line = node.start_mark.line
+    for part in where:
+        found = None
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(part):
+                    found, line = value, key.start_mark.line
+        elif isinstance(node, yaml.SequenceNode) and part in range(len(node.value)):
+            found = node.value[part]
+            line = found.start_mark.line
+        if found is None:
+            break
+        node = found
+    return int(line) + 1

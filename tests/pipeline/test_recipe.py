@@ -140,7 +140,7 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         ("[86]", "[8.6]", 5, "compute_capabilities.0"),
         ("name: mine", "name: yours", 1, "'yours' is not the file's name"),
         ("title: my box\n", "title: my box\ntitle: other\n", 3, "title is given twice"),
-        ("title: my box\n", "title: *box\n", 2, "aliases are not allowed"),
+        ("title: my box\n", "title: *box\n", 2, "aliases and deep nesting are refused"),
         ("title: my box\n", "title: [my box\n", 3, ""),
         ("title: my box\n", "title: !!python/name:os.system\n", 2, ""),
     ],

@@ -18,7 +18,8 @@ Backend = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"]
 Precision = Literal["fp32", "fp16", "int8"]
 Attention = Literal["packed", "separate", "value-left"]
 
-MAX_RECIPE_BYTES = 1 << 20
+MAX_RECIPE_BYTES = 1 << 16
+MAX_DEPTH = 8
 
 Opset = Annotated[int, Field(ge=13, le=21)]
 Line = Annotated[str, Field(min_length=1, pattern=r"^[^\n]+$")]
@@ -186,13 +187,15 @@ def _read(path: Path) -> Recipe:
 def _parse(path: Path, text: str) -> tuple[yaml.Node, Any]:
     """The document as nodes, which know their lines, and as plain values.
 
-    Aliases are refused because nested ones grow without bound, duplicate keys because YAML
-    silently keeps the last.
+    Aliases and deep nesting are refused because they make small files expensive, duplicate keys
+    because YAML silently keeps the last.
     """
+    depth = 0
     try:
         for token in yaml.scan(text, Loader=yaml.SafeLoader):
-            if isinstance(token, yaml.AliasToken):
-                raise _bad(path, token.start_mark.line, "aliases are not allowed in a recipe")
+            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+            if isinstance(token, yaml.AliasToken) or depth > MAX_DEPTH:
+                raise _bad(path, token.start_mark.line, "aliases and deep nesting are refused")
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         document = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
@@ -211,6 +214,15 @@ def _parse(path: Path, text: str) -> tuple[yaml.Node, Any]:
                 raise _bad(path, key.start_mark.line, f"{key.value} is given twice")
             seen.add(key.value)
     return node, document
+
+
+_OPENING = (
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+)
+_CLOSING = (yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken, yaml.BlockEndToken)
 
 
 def _mappings(node: yaml.Node) -> list[yaml.MappingNode]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from yolov12edge.checkpoints import load_model
+from yolov12edge.checkpoints import build_detector, read_checkpoint
 from yolov12edge.errors import UsageError
 from yolov12edge.model import Detector
 from yolov12edge.runtime.runner import ClosingRunner, FloatArray, check_images
@@ -65,10 +65,17 @@ class TorchRunner(ClosingRunner):
 def open_torch(
     path: Path, threads: int | None = None, size: tuple[int, int] | None = None
 ) -> TorchRunner:
-    """A Runner for a checkpoint; `size` is (height, width), 640 x 640 if None.
+    """A Runner for a checkpoint.
+
+    Args:
+        path: as load_model takes it.
+        threads: as TorchRunner.
+        size: (height, width); by default the square it was trained at, else 640 x 640.
 
     Raises:
         CheckpointError: as load_model says.
     """
-    height, width = size or (640, 640)
-    return TorchRunner(load_model(path), height, width, threads=threads)
+    checkpoint = read_checkpoint(path)
+    side = checkpoint.image_size or 640
+    height, width = size or (side, side)
+    return TorchRunner(build_detector(checkpoint), height, width, threads=threads)

@@ -1,0 +1,161 @@
+"""Measure what an artifact keeps of its reference's detections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from yolov12edge.boxes import cxcywh_to_xyxy
+from yolov12edge.data import Dataset, Letterbox, Placement, read_image, to_batch
+from yolov12edge.data.dataset import Labels
+from yolov12edge.errors import CheckpointError, DataError, UsageError
+from yolov12edge.evaluate.detections import Detections, non_max_suppression
+from yolov12edge.evaluate.meter import CONFIDENCE, MAX_DETECTIONS, NMS_IOU, Meter
+from yolov12edge.evaluate.report import DriftReport, Gate, Judge
+from yolov12edge.runtime import Runner
+
+Progress = Callable[[str, int, int], None]
+Array = NDArray[np.float32]
+
+
+def measure_drift(
+    reference: Runner,
+    artifact: Runner,
+    images: Sequence[Path],
+    dataset: Dataset | None = None,
+    *,
+    reference_letterbox: Letterbox | None = None,
+    artifact_letterbox: Letterbox | None = None,
+    names: Sequence[str] | None = None,
+    gate: Gate | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> DriftReport:
+    """Run both on the same images and compare detections and numbers.
+
+    Both sides go through multi-label NMS at confidence 0.001 and IoU 0.7. Without labels the
+    reference's own detections above 0.25 are the truth. Images are read and dropped one batch at
+    a time.
+
+    Args:
+        reference: usually the PyTorch checkpoint.
+        artifact: what was made of it.
+        images: image files; at least one.
+        dataset: holds the labels of `images`; None to compare without labels.
+        reference_letterbox: how images are fitted for the reference; centred on 114 if None.
+        artifact_letterbox: how the artifact asks for them; the reference's if None and of the
+            same size.
+        names: class names; the data set's if None, else the class indices.
+        gate: what must be kept; the default gate if None.
+        seed: of the bootstrap.
+        progress: called with (label, images done, images).
+
+    Raises:
+        DataError: no images, an unreadable image, an image that the data set does not hold, or a
+            data set of another number of classes.
+        CheckpointError: the two have different numbers of classes.
+        UsageError: the gate asks for map and there are no labels.
+    """
+    gate = gate or Gate()
+    reference_letterbox = reference_letterbox or Letterbox(*reference.input_shape[2:])
+    artifact_letterbox = artifact_letterbox or _same_or_centred(reference_letterbox, artifact)
+    labels = _labels_by_image(images, dataset)
+    _check(reference, artifact, images, dataset)
+    if gate.metric == "map" and labels is None:
+        raise UsageError("a gate on map needs labels", "give --data, or gate on self_map")
+    if names is None:
+        names = dataset.names if dataset else [str(n) for n in range(reference.num_classes)]
+    meter = Meter(names, reference_letterbox, artifact_letterbox, labelled=labels is not None)
+    done = 0
+    for batch in _batches(images, max(_batch(reference), _batch(artifact))):
+        pixels = [read_image(path) for path in batch]
+        first = [reference_letterbox(image) for image in pixels]
+        first_batch = to_batch([image for image, _ in first])
+        reference_outputs = reference(first_batch)
+        if artifact_letterbox == reference_letterbox:
+            second, artifact_outputs = first, artifact(first_batch)
+            on_equal_input: Array | None = artifact_outputs
+        else:
+            second = [artifact_letterbox(image) for image in pixels]
+            artifact_outputs = artifact(to_batch([image for image, _ in second]))
+            comparable = reference.input_shape[2:] == artifact.input_shape[2:]
+            on_equal_input = artifact(first_batch) if comparable else None
+        for index, path in enumerate(batch):
+            meter.add_outputs(
+                reference_outputs[index],
+                None if on_equal_input is None else on_equal_input[index],
+                artifact_outputs[index],
+            )
+            meter.add_detections(
+                path,
+                _detect(reference_outputs[index], first[index][1]),
+                _detect(artifact_outputs[index], second[index][1]),
+                None if labels is None else _truth(labels[path], first[index][1]),
+            )
+        done += len(batch)
+        if progress:
+            progress("comparing with the reference", done, len(images))
+    return meter.report(gate, seed, _judge(reference), _judge(artifact))
+
+
+def _detect(output: Array, placement: Placement) -> Detections:
+    found = non_max_suppression(output, CONFIDENCE, NMS_IOU, MAX_DETECTIONS, multi_label=True)
+    return found.to_image(placement)
+
+
+def _truth(labels: Labels, placement: Placement) -> Detections:
+    """Labels as fractions of an image to its pixels."""
+    size = np.array([placement.width, placement.height] * 2, dtype=np.float32)
+    boxes = cxcywh_to_xyxy(labels[:, 1:] * size).astype(np.float32)
+    return Detections(boxes, np.ones(len(labels), np.float32), labels[:, 0].astype(np.int64))
+
+
+def _labels_by_image(images: Sequence[Path], dataset: Dataset | None) -> dict[Path, Labels] | None:
+    if dataset is None or dataset.labels is None:
+        return None
+    labels = dict(zip(dataset.images, dataset.labels, strict=True))
+    for path in images:
+        if path not in labels:
+            raise DataError(f"{path} is not in the data set", "take images of the data set's split")
+    return labels
+
+
+def _check(
+    reference: Runner, artifact: Runner, images: Sequence[Path], dataset: Dataset | None
+) -> None:
+    if not images:
+        raise DataError("no images to compare on", "give a folder or a data.yaml with images")
+    if artifact.num_classes != reference.num_classes:
+        raise CheckpointError(
+            f"the artifact has {artifact.num_classes} classes, the reference "
+            f"{reference.num_classes}",
+            "compare an artifact with the checkpoint that it was made of",
+        )
+    if dataset and len(dataset.names) != reference.num_classes:
+        raise DataError(
+            f"the data set has {len(dataset.names)} classes, the model {reference.num_classes}",
+            "give the data set that the model was trained for",
+        )
+
+
+def _same_or_centred(reference: Letterbox, artifact: Runner) -> Letterbox:
+    height, width = artifact.input_shape[2:]
+    if (reference.height, reference.width) == (height, width):
+        return reference
+    return Letterbox(height, width)
+
+
+def _judge(runner: Runner) -> Judge:
+    return Judge(runtime=runner.name, version=runner.version)
+
+
+def _batch(runner: Runner) -> int:
+    return runner.input_shape[0] or 1
+
+
+def _batches(images: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:
+    for start in range(0, len(images), size):
+        yield images[start : start + size]

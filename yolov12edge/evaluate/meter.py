@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from yolov12edge.data.letterbox import Letterbox
 from yolov12edge.evaluate.average_precision import MatchTable
 from yolov12edge.evaluate.detections import Detections
-from yolov12edge.evaluate.locate import locate_error
 from yolov12edge.evaluate.pairs import MATCH_IOU, pair
 from yolov12edge.evaluate.report import (
     ClassDrift,
@@ -24,6 +23,7 @@ from yolov12edge.evaluate.report import (
     Verdict,
     WorstImage,
 )
+from yolov12edge.evaluate.symptoms import symptoms
 from yolov12edge.evaluate.tensor_errors import TensorErrors
 
 CONFIDENCE = 0.001
@@ -162,7 +162,7 @@ class Meter:
                 resamples=RESAMPLES,
                 seed=seed,
             ),
-            notes=locate_error(tensors, levels, *self._letterboxes) if reasons else [],
+            notes=symptoms(tensors, levels, *self._letterboxes) if reasons else [],
         )
 
     def _reasons(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from yolov12edge.data import Letterbox
-from yolov12edge.evaluate.locate import locate_error
+from yolov12edge.evaluate.symptoms import symptoms
 from yolov12edge.evaluate.tensor_errors import TensorErrors
 
 BOX = Letterbox(64, 64)
@@ -43,14 +43,14 @@ def shuffle(rows, anchors=slice(None)):
 )
 def test_notes(change, words):
     errors = broken(change)
-    (note,) = locate_error(errors.total(), errors.by_level(), BOX, BOX)
+    (note,) = symptoms(errors.total(), errors.by_level(), BOX, BOX)
     assert words in note
 
 
 def test_letterbox_first():
     errors = broken(lambda artifact, rng: None)
     other = Letterbox(64, 64, pad_value=0)
-    first, second = locate_error(errors.total(), errors.by_level(), BOX, other)
+    first, second = symptoms(errors.total(), errors.by_level(), BOX, other)
     assert "pad_value 0 instead of 114" in first
     assert "image preparation" in second
 

@@ -14,8 +14,8 @@ from yolov12edge.errors import CheckpointError
 
 Form = Literal["published", "trainer", "state-dict"]
 
-# A YOLOv12-x has 1500 modules in 9 levels and shares one activation among them.
-MAX_MODULES = 20_000
+# A YOLOv12-x has 6000 modules, parameters and buffers in 9 levels.
+MAX_ENTRIES = 100_000
 MAX_DEPTH = 32
 MAX_EPOCH = 1_000_000
 MAX_IMAGE_SIZE = 1 << 15
@@ -117,41 +117,36 @@ def _from_trainer(top: dict[Any, Any], key: str, module: Stub) -> Contents:
 def _module_tensors(root: Stub) -> dict[str, LazyTensor]:
     """State dict of a stubbed module: parameters and persistent buffers, depth first."""
     found: dict[str, LazyTensor] = {}
-    visited = 0
-    pending: list[tuple[str, Stub, int]] = [("", root, 0)]
-    while pending:
-        prefix, module, depth = pending.pop()
-        visited += 1
-        if visited > MAX_MODULES or depth > MAX_DEPTH:
-            raise CheckpointError(
-                "its modules are nested without end",
-                "take the file from a source you trust",
-            )
-        found |= _own_tensors(prefix, module)
-        children = _mapping(module, "_modules").items()
-        pending.extend(
-            (f"{prefix}{name}.", child, depth + 1)
-            for name, child in reversed(children)
-            if isinstance(child, Stub)
+    seen = 0
+
+    def walk(prefix: str, module: Stub, depth: int) -> None:
+        nonlocal seen
+        parameters, buffers, children = (
+            _mapping(module, kind) for kind in ("_parameters", "_buffers", "_modules")
         )
+        seen += 1 + len(parameters) + len(buffers) + len(children)
+        # The file may refer to one module from many places, so paths can outnumber modules.
+        if seen > MAX_ENTRIES or depth > MAX_DEPTH or len(prefix) > MAX_TEXT:
+            raise CheckpointError(
+                "its modules are nested without end", "take the file from a source you trust"
+            )
+        transient = module.state.get("_non_persistent_buffers_set")
+        skipped = transient if isinstance(transient, set) else ()
+        kept = {**parameters, **{n: values for n, values in buffers.items() if n not in skipped}}
+        found.update({f"{prefix}{n}": t for n, t in kept.items() if isinstance(t, LazyTensor)})
+        for name, child in children.items():
+            if isinstance(child, Stub):
+                walk(f"{prefix}{name}.", child, depth + 1)
+
+    walk("", root, 0)
     if not found:
         raise _no_model(f"an object of {printable(root.kind)} without weights")
     return found
 
 
-def _own_tensors(prefix: str, module: Stub) -> dict[str, LazyTensor]:
-    transient = module.state.get("_non_persistent_buffers_set")
-    skipped = transient if isinstance(transient, set) else set()
-    parameters, buffers = _mapping(module, "_parameters"), _mapping(module, "_buffers")
-    kept = {**parameters, **{name: b for name, b in buffers.items() if name not in skipped}}
-    return {f"{prefix}{name}": t for name, t in kept.items() if isinstance(t, LazyTensor)}
-
-
-def _mapping(module: Stub, name: str) -> dict[str, Any]:
-    value = module.state.get(name)
-    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        return {}
-    return value
+def _mapping(module: Stub, kind: str) -> dict[Any, Any]:
+    value = module.state.get(kind)
+    return value if isinstance(value, dict) else {}
 
 
 def _tensors_of(holder: object) -> dict[str, LazyTensor]:

@@ -1,0 +1,211 @@
+"""Timing on a clock that the test turns, so that every figure is known beforehand."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from yolov12edge.bench import BenchReport, Contender, measure
+from yolov12edge.bench.measure import BURST
+from yolov12edge.data import Letterbox
+from yolov12edge.errors import UsageError
+
+Array = NDArray[np.float32]
+
+
+class Clock:
+    """Seconds that pass only when somebody lets them; `load` slows everything down alike."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.load = 1.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def spend(self, seconds: float) -> None:
+        self.now += seconds * self.load
+
+
+class FakeRunner:
+    name = "fake"
+    version = "1.0"
+    device = "a test"
+    input_shape = (None, 3, 32, 64)
+    num_classes = 2
+
+    def __init__(self, clock: Clock, seconds: float, journal: list[FakeRunner]) -> None:
+        self.clock = clock
+        self.seconds = seconds
+        self.journal = journal
+        self.inputs: list[Array] = []
+        self.cold = 3
+
+    def __call__(self, images: Array) -> Array:
+        assert not gc.isenabled()
+        self.journal.append(self)
+        self.inputs.append(images)
+        self.clock.spend(self.seconds * (5 if self.cold > 0 else 1))
+        self.cold -= 1
+        return np.zeros((len(images), 6, 10), np.float32)
+
+    def close(self) -> None:
+        pass
+
+
+def race(seconds: list[float], **options: object) -> tuple[BenchReport, list[FakeRunner]]:
+    clock, journal = Clock(), []  # type: ignore[var-annotated]
+    runners = {
+        f"m{index}": FakeRunner(clock, value, journal) for index, value in enumerate(seconds)
+    }
+    report = measure(runners, clock=clock, **({"runs": 50} | options))  # type: ignore[arg-type]
+    return report, journal
+
+
+def test_latency_throughput_and_counts() -> None:
+    report, journal = race([0.010], batch=4, runs=52)
+    timing = report.artifacts[0]
+    latency = timing.latency_ms
+    assert report.rounds == 11
+    assert latency.n == 11 * BURST
+    for value in (latency.min, latency.mean, latency.p50, latency.p90, latency.p99):
+        assert value == pytest.approx(10)
+    assert latency.std == pytest.approx(0, abs=1e-6)
+    assert timing.throughput == pytest.approx(400)
+    assert timing.input_shape == (None, 3, 32, 64)
+    assert {images.shape for images in journal[0].inputs} == {(4, 3, 32, 64)}
+
+
+def test_warm_up_goes_on_until_the_times_settle() -> None:
+    report, _ = race([0.010])
+    assert report.artifacts[0].warmup > 5
+    assert report.artifacts[0].latency_ms.mean == pytest.approx(10)
+
+
+def test_rounds_are_interleaved_in_changing_order() -> None:
+    report, journal = race([0.01, 0.02, 0.03])
+    warmups = sum(timing.warmup for timing in report.artifacts)
+    rounds = np.array([id(runner) for runner in journal[warmups:]]).reshape(-1, BURST + 1)
+    assert (rounds == rounds[:, :1]).all()
+    orders = {tuple(order) for order in rounds[:, 0].reshape(-1, 3)}
+    assert all(len(set(order)) == 3 for order in orders)
+    assert len(orders) > 1
+
+
+def test_ratios_do_not_feel_a_load_that_both_share() -> None:
+    clock, journal = Clock(), []  # type: ignore[var-annotated]
+    rng = np.random.default_rng(3)
+
+    class Loaded(FakeRunner):
+        def __call__(self, images: Array) -> Array:
+            self.clock.load = 1 + abs(np.sin(len(self.journal) / 100)) * 3
+            self.clock.spend(rng.normal(0, 0.0001))
+            return super().__call__(images)
+
+    runners = {"base": Loaded(clock, 0.02, journal), "fast": Loaded(clock, 0.01, journal)}
+    report = measure(runners, clock=clock, runs=300)
+    ratio = report.ratios[0]
+    assert (ratio.name, ratio.baseline) == ("fast", "base")
+    assert ratio.ratio == pytest.approx(0.5, rel=0.02)
+    assert ratio.low < 0.5 < ratio.high
+    assert ratio.high - ratio.low < 0.05
+    assert report.artifacts[0].latency_ms.std > 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [
+        ([0.02, 0.01], "fastest: m1, 2.00 times as fast as m0 (95% interval 2.00 to 2.00)"),
+        ([0.01, 0.03, 0.02], "fastest: m0, 2.00 times as fast as m2 (95% interval 2.00 to 2.00)"),
+        ([0.01], "m0: median 10.0 ms, 100.0 images/s"),
+    ],
+)
+def test_the_verdict_names_the_fastest(seconds: list[float], says: str) -> None:
+    assert race(seconds)[0].verdict == says
+
+
+def test_the_verdict_admits_a_tie() -> None:
+    clock, journal = Clock(), []  # type: ignore[var-annotated]
+    rng = np.random.default_rng(0)
+
+    class Noisy(FakeRunner):
+        def __call__(self, images: Array) -> Array:
+            self.clock.spend(abs(rng.normal(0, 0.002)))
+            return super().__call__(images)
+
+    runners = {name: Noisy(clock, 0.01, journal) for name in ("a", "b")}
+    report = measure(runners, clock=clock, runs=200)
+    assert report.verdict.startswith("no measurable difference between ")
+
+
+def test_duration_decides_the_number_of_rounds() -> None:
+    short, _ = race([0.01, 0.01], runs=None, duration=2.0)
+    long, _ = race([0.01, 0.01], runs=None, duration=20.0)
+    assert short.rounds == pytest.approx(2.0 / (0.01 * (BURST + 1)), abs=2)
+    assert long.rounds == pytest.approx(10 * short.rounds, rel=0.05)
+
+
+def test_stages_are_timed_on_the_given_pictures(tmp_path: Path) -> None:
+    clock, journal = Clock(), []  # type: ignore[var-annotated]
+    runner = FakeRunner(clock, 0.01, journal)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"model")
+    pictures = [np.full((40, 50, 3), value, np.uint8) for value in (10, 20, 30)]
+    seen: list[Array] = []
+
+    def postprocess(output: Array) -> None:
+        seen.append(output)
+        clock.spend(0.004)
+
+    entry = Contender("model.onnx", runner, Letterbox(32, 64), path, loaded=5_000_000)
+    report = measure([entry], pictures, batch=2, runs=10, postprocess=postprocess, clock=clock)
+    timing = report.artifacts[0]
+    assert timing.stages_ms.postprocess == pytest.approx(4)
+    assert timing.stages_ms.infer == pytest.approx(10)
+    assert seen[0].shape == (2, 6, 10)
+    assert timing.memory.file == 5
+    assert timing.memory.loaded == 5_000_000
+    assert timing.sha256 == hashlib.sha256(b"model").hexdigest()
+    assert report.pictures == "3 images"
+    middles = {
+        round(float(images[index, 0, 16, 32]) * 255) for images in runner.inputs for index in (0, 1)
+    }
+    assert middles == {10, 20, 30}
+
+
+def test_a_seed_gives_the_same_input_and_order() -> None:
+    first, one = race([0.01, 0.02], seed=5)
+    second, two = race([0.01, 0.02], seed=5)
+    assert (one[0].inputs[0] == two[0].inputs[0]).all()
+    assert [one.index(runner) for runner in one] == [two.index(runner) for runner in two]
+    assert first.pictures == second.pictures == "noise from seed 5"
+
+
+def test_the_report_survives_json() -> None:
+    report, _ = race([0.01, 0.02])
+    assert BenchReport.model_validate_json(report.model_dump_json()) == report
+    assert report.model_dump()["schema_version"] == 1
+
+
+def test_garbage_collection_is_back_on_afterwards() -> None:
+    race([0.01])
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("options", [{"batch": 0}, {"runs": 0}, {"duration": 0.0}])
+def test_senseless_numbers(options: dict[str, float]) -> None:
+    with pytest.raises(UsageError):
+        race([0.01], **options)
+
+
+def test_nothing_or_the_same_twice() -> None:
+    with pytest.raises(UsageError):
+        measure({})
+    runner = FakeRunner(Clock(), 0.01, [])
+    with pytest.raises(UsageError):
+        measure([Contender("a", runner), Contender("a", runner)])

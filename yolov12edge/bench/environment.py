@@ -1,0 +1,171 @@
+"""Where a benchmark ran: what its figures depend on, as far as it can be read without rights."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+from pydantic import BaseModel, ConfigDict
+
+from yolov12edge.bench.nvml import GpuState, read_gpus
+from yolov12edge.runtime.cuda import driver, find_gpus
+
+LIBRARIES = (
+    "yolov12edge",
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "tensorrt",
+    "tensorrt-rtx-cu13-bindings",
+    "torch",
+)
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Cpu(_Part):
+    """The processor; `available` are the logical cores this process may use."""
+
+    model: str
+    cores: int | None
+    logical: int | None
+    available: int
+    governor: str | None
+    mhz: float | None
+
+
+class Jetson(_Part):
+    """A Jetson's board, L4T release and power mode."""
+
+    model: str | None
+    release: str | None
+    power_mode: str | None
+
+
+class Environment(_Part):
+    """Machine, libraries and settings of a measurement.
+
+    Attributes:
+        threads: asked of the runtimes; None left it to them.
+        transfers: whether copies to and from the device are inside the measured time.
+        cuda_graph: whether calls were replayed from a captured graph.
+    """
+
+    system: str
+    python: str
+    cpu: Cpu
+    memory: int
+    load_average: float | None
+    gpus: tuple[GpuState, ...]
+    jetson: Jetson | None
+    libraries: dict[str, str]
+    threads: int | None
+    omp_num_threads: str | None
+    transfers: bool = True
+    cuda_graph: bool = False
+
+
+def describe_environment(threads: int | None = None, root: Path = Path("/")) -> Environment:
+    """Read the machine's state now.
+
+    Args:
+        threads: what the runtimes were asked to use.
+        root: where /proc, /sys and /etc are, for tests.
+    """
+    return Environment(
+        system=platform.platform(),
+        python=platform.python_version(),
+        cpu=_cpu(root),
+        memory=psutil.virtual_memory().total,
+        load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+        gpus=_gpus(),
+        jetson=read_jetson(root),
+        libraries=installed_libraries(),
+        threads=threads,
+        omp_num_threads=os.environ.get("OMP_NUM_THREADS"),
+    )
+
+
+def installed_libraries(names: tuple[str, ...] = LIBRARIES) -> dict[str, str]:
+    """Versions of the installed distributions among `names`; nothing is imported."""
+    found = {}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def read_jetson(root: Path = Path("/")) -> Jetson | None:
+    """The Jetson this runs on, or None elsewhere.
+
+    The power mode is the number that nvpmodel keeps in /var/lib/nvpmodel/status, with its name
+    from /etc/nvpmodel.conf.
+    """
+    release = _text(root / "etc/nv_tegra_release")
+    if release is None:
+        return None
+    model = _text(root / "proc/device-tree/model")
+    return Jetson(
+        model=model.rstrip("\0") if model else None,
+        release=release.splitlines()[0].lstrip("# ") if release else None,
+        power_mode=_power_mode(root),
+    )
+
+
+def _power_mode(root: Path) -> str | None:
+    status = re.search(r"pmode:(\d+)", _text(root / "var/lib/nvpmodel/status") or "")
+    if status is None:
+        return None
+    number = int(status.group(1))
+    modes = re.findall(
+        r"POWER_MODEL\s+ID=(\d+)\s+NAME=(\S+)", _text(root / "etc/nvpmodel.conf") or ""
+    )
+    names: dict[int, str] = {int(identity): name for identity, name in modes}
+    return names.get(number, f"mode {number}")
+
+
+def _cpu(root: Path) -> Cpu:
+    information = _text(root / "proc/cpuinfo") or ""
+    model = re.search(r"^model name\s*:\s*(.+)$", information, re.MULTILINE)
+    frequency = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
+    affinity = getattr(os, "sched_getaffinity", None)
+    return Cpu(
+        model=model.group(1).strip() if model else platform.processor() or platform.machine(),
+        cores=psutil.cpu_count(logical=False),
+        logical=psutil.cpu_count(),
+        available=len(affinity(0)) if affinity else psutil.cpu_count() or 1,
+        governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        mhz=float(round(frequency.current)) if frequency else None,
+    )
+
+
+def _gpus() -> tuple[GpuState, ...]:
+    states = read_gpus()
+    if states:
+        return states
+    return tuple(
+        GpuState(
+            name=gpu.name,
+            compute_capability=gpu.compute_capability,
+            driver=f"CUDA {driver().version()}",
+            memory=gpu.memory,
+        )
+        for gpu in find_gpus()
+    )
+
+
+def _text(path: Path) -> str | None:
+    try:
+        text = path.read_text(errors="replace")
+    except OSError:
+        return None
+    return text.strip()

@@ -1,1 +1,100 @@
 """The commands: one thin file each; parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from yolov12edge import __version__
+from yolov12edge.cli import export, quantize, verify
+from yolov12edge.errors import EXIT_INTERRUPTED, EdgeError, UsageError
+
+# ClickException, whether typer uses click or, as of late, carries it inside itself.
+_LineError: type[Exception] = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="yolov12edge",
+    help="YOLOv12 from a PyTorch checkpoint to an edge engine, fast and provably still correct.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+COMMANDS = {
+    "export": export.command,
+    "quantize": quantize.command,
+    "verify": verify.command,
+}
+for name, function in COMMANDS.items():
+    app.command(name)(function)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"yolov12edge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """YOLOv12 from a PyTorch checkpoint to an edge engine, fast and provably still correct."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and leave with the exit code of the error family.
+
+    `--debug`, anywhere on the line, shows the traceback of an error.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    if debug:
+        arguments.remove("--debug")
+    try:
+        code = app(args=arguments, prog_name="yolov12edge", standalone_mode=False)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail(arguments, EXIT_INTERRUPTED, "interrupted", "nothing was left half-written")
+    except EdgeError as error:
+        if debug:
+            raise
+        _fail(arguments, error.exit_code, error.message, error.hint)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except _LineError as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "yolov12edge"
+        message = error.format_message()  # type: ignore[attr-defined]
+        _fail(arguments, UsageError.exit_code, message, f"see: {path} --help")
+    except Exception as error:
+        if debug:
+            raise
+        _fail(
+            arguments,
+            1,
+            f"unexpected {type(error).__name__}: {error}",
+            "run again with --debug and report the traceback",
+        )
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(arguments: list[str], code: int, message: str, hint: str) -> NoReturn:
+    """One line what is wrong, one line what to do; as JSON too where that was asked for."""
+    message = " ".join(message.split())
+    if "--json" in arguments:
+        from yolov12edge.cli.output import print_json
+
+        document: dict[str, Any] = {"error": {"code": code, "message": message, "hint": hint}}
+        print_json(document)
+    print(f"error: {message}", file=sys.stderr)
+    if hint:
+        print(f"hint:  {hint}", file=sys.stderr)
+    sys.exit(code)

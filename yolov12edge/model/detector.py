@@ -172,5 +172,5 @@ def _layers(architecture: Architecture) -> list[nn.Module]:
         Conv(p4, width(512), 3, 2),
         Concat(),
         c3k2(width(512) + p5, 1024, c3k=True, expansion=0.5),
-        DetectionHead((p3, p4, p5), architecture.num_classes),
+        DetectionHead((p3, p4, p5), architecture.num_classes, architecture.class_width),
     ]

@@ -59,12 +59,15 @@ class DetectionHead(nn.Module):
     Args:
         channels: of the P3, P4 and P5 maps.
         num_classes: class logits per anchor.
+        class_width: hidden channels of the class branches; by the published rule if None.
     """
 
-    def __init__(self, channels: Sequence[int], num_classes: int) -> None:
+    def __init__(
+        self, channels: Sequence[int], num_classes: int, class_width: int | None = None
+    ) -> None:
         super().__init__()
         box_width = max(16, channels[0] // 4, 4 * REG_MAX)
-        class_width = max(channels[0], min(num_classes, 100))
+        class_width = class_width or max(channels[0], min(num_classes, 100))
         self.num_classes = num_classes
         self.cv2 = nn.ModuleList(
             nn.Sequential(

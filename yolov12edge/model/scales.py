@@ -58,6 +58,8 @@ class Architecture:
         pe_kernel: side of the depthwise position convolution (7 in v1, 5 in turbo).
         mlp_ratio: hidden width of an attention block's MLP over its input width.
         stem_groups: convolution groups of layers 1 and 3.
+        class_width: hidden channels of the class branch where they do not follow from the classes,
+            as in a head that was fine-tuned from one for more classes.
     """
 
     scale: Scale
@@ -66,6 +68,7 @@ class Architecture:
     pe_kernel: int
     mlp_ratio: float
     stem_groups: tuple[int, int]
+    class_width: int | None = None
 
     @property
     def scaling(self) -> Scaling:

@@ -65,3 +65,22 @@ def _move_into_place(stage: Path, final: Path) -> None:
     for name in sorted(staged, key=lambda name: name == "manifest.json"):
         (stage / name).replace(final / name)
     stage.rmdir()
+
+
+ARTIFACT_PREFERENCE = ("model.int8.onnx", "model.fp16.onnx", "model.onnx")
+
+
+def main_artifact(path: Path) -> Path:
+    """A file as it is; of a run folder, the most processed ONNX file.
+
+    The plan is not chosen: it runs only where its GPU is. Name it to verify it.
+
+    Raises:
+        UsageError: the folder holds no artifact.
+    """
+    if not path.is_dir():
+        return path
+    for name in ARTIFACT_PREFERENCE:
+        if (path / name).is_file():
+            return path / name
+    raise UsageError(f"{path} holds no artifact", "pass a folder that `yolov12edge export` wrote")

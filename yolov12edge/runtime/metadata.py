@@ -11,6 +11,8 @@ from yolov12edge.data.letterbox import Letterbox
 from yolov12edge.errors import CheckpointError
 
 METADATA_KEY = "yolov12edge"
+# JSON list of [module path, tensor name]: what each block of the network yields.
+BLOCKS_KEY = "yolov12edge.blocks"
 MAX_MANIFEST_BYTES = 16_000_000
 
 

@@ -1,0 +1,111 @@
+"""`yolov12edge bench`: how fast artifacts are, side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from yolov12edge.cli.output import JsonOption, Output, QuietOption
+
+if TYPE_CHECKING:
+    from yolov12edge.bench import Contender
+
+MOST_PICTURES = 64
+
+
+def command(
+    artifacts: Annotated[list[Path], typer.Argument(help=".onnx, .plan, .engine, .pt files.")],
+    vs: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads annotations at run time
+        typer.Option(help="The baseline of the ratios; the first artifact if absent."),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images a call.")] = 1,
+    runtime: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Runtime of .onnx files; given twice, each is timed in both."),
+    ] = None,
+    threads: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="CPU threads; the runtime's own choice if absent."),
+    ] = None,
+    duration: Annotated[float, typer.Option(help="Seconds to spend on each artifact.")] = 5.0,
+    runs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Timed calls of each artifact, instead of --duration."),
+    ] = None,
+    imgsz: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="640 or HxW, for artifacts that leave the size open."),
+    ] = None,
+    images: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Folder of pictures to look at; generated noise if absent."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the order and of the noise.")] = 0,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write bench.json here."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Time artifacts in interleaved rounds: percentiles, stages, ratios with intervals."""
+    from yolov12edge.bench import measure
+    from yolov12edge.bench.render import render_bench
+    from yolov12edge.data import find_images, read_image
+    from yolov12edge.evaluate import non_max_suppression
+    from yolov12edge.files import write_json
+    from yolov12edge.pipeline.export import parse_image_size
+
+    output = Output(json, quiet)
+    size = parse_image_size(imgsz) if imgsz else None
+    paths = [*([vs] if vs else []), *artifacts]
+    contenders = [
+        _open(path, choice, len(runtime or []) > 1, threads, size)
+        for path in paths
+        for choice in (runtime or [None] if path.suffix.lower() == ".onnx" else [None])
+    ]
+    pictures = (
+        [read_image(path) for path in find_images(images)[:MOST_PICTURES]] if images else None
+    )
+    with output.tracker() as progress:
+        report = measure(
+            contenders,
+            pictures,
+            batch=batch,
+            duration=duration,
+            runs=runs,
+            seed=seed,
+            threads=threads,
+            postprocess=lambda decoded: [non_max_suppression(image) for image in decoded],
+            progress=progress,
+        )
+    for contender in contenders:
+        contender.runner.close()
+    document = report.model_dump(mode="json")
+    if out is not None:
+        write_json(out, document)
+    output.result(document, render_bench(report))
+
+
+def _open(
+    path: Path,
+    runtime: str | None,
+    several: bool,
+    threads: int | None,
+    size: tuple[int, int] | None,
+) -> Contender:
+    """Load an artifact, and see what the process grew by."""
+    import psutil
+
+    from yolov12edge.bench import Contender
+    from yolov12edge.runtime import open_artifact
+
+    process = psutil.Process()
+    before = process.memory_info().rss
+    artifact = open_artifact(path, runtime, threads, size)
+    loaded = process.memory_info().rss - before
+    name = f"{path} ({runtime})" if several and runtime else str(path)
+    return Contender(name, artifact.runner, artifact.letterbox, path, loaded)

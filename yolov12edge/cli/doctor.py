@@ -1,0 +1,55 @@
+"""`yolov12edge doctor`: what is installed and what each target can do on this machine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from yolov12edge.cli.output import JsonOption, Output, QuietOption
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from yolov12edge.pipeline.doctor import DoctorReport
+
+
+def command(
+    target: Annotated[
+        Optional[list[str]],  # noqa: UP045 - typer reads annotations at run time
+        typer.Option(help="Look at this target only; can be given several times."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 7 if a --target, or a needed part, is missing.")
+    ] = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say what is installed here and which targets can be built and run."""
+    from yolov12edge.errors import UnsupportedError
+    from yolov12edge.pipeline.doctor import examine
+
+    report = examine(target or None)
+    missing = report.missing([state.name for state in report.targets] if target else [])
+    document = report.model_dump(mode="json") | {"missing": list(missing)}
+    Output(json, quiet).result(document, _render(report))
+    if strict and missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise UnsupportedError(f"{missing[0]}{more}", "see the table of yolov12edge doctor")
+
+
+def _render(report: DoctorReport) -> RenderableType:
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    runtimes = Table("runtime", "version", "here", title=f"Python {report.python}, {report.system}")
+    for runtime in report.runtimes:
+        state = "usable" if runtime.available else runtime.reason
+        runtimes.add_row(runtime.name, runtime.version or "-", state)
+    targets = Table("target", "can", "why not more")
+    for name in report.targets:
+        targets.add_row(name.name, name.summary, name.reason)
+    gpus = [f"GPU: {gpu.name} (SM{gpu.compute_capability})" for gpu in report.gpus]
+    lines = [*(gpus or ["GPU: none with an NVIDIA driver"]), f"judge: {report.judge.reason}"]
+    return Group(runtimes, targets, Text("\n".join(lines)))

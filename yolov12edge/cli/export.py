@@ -1,0 +1,97 @@
+"""`yolov12edge export`: checkpoint to verified artifact, in one run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from yolov12edge.cli.output import JsonOption, Output, QuietOption
+
+
+def command(
+    weights: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads annotations at run time
+        typer.Option(help="Checkpoint: .pt or .safetensors; the published one if absent."),
+    ] = None,
+    scale: Annotated[str, typer.Option(help="n, s, m, l or x, for a published one.")] = "n",
+    layout: Annotated[str, typer.Option(help="v1 or turbo, for a published one.")] = "turbo",
+    int8: Annotated[bool, typer.Option("--int8", help="Quantize to INT8.")] = False,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Convert to FP16.")] = False,
+    fp32: Annotated[bool, typer.Option("--fp32", help="Keep FP32.")] = False,
+    target: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="Recipe to follow; see `yolov12edge targets`."),
+    ] = None,
+    calib: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Calibration images: folder, data.yaml or .npz."),
+    ] = None,
+    calib_images: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="Most calibration images to use."),
+    ] = None,
+    imgsz: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="640 or HxW; what the checkpoint was trained at if absent."),
+    ] = None,
+    batch: Annotated[str, typer.Option(help="N, or MIN:OPT:MAX for a dynamic batch.")] = "1",
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="data.yaml whose val split judges the artifact."),
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest relative drop the gate accepts.")
+    ] = 0.01,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Run folder; runs/<weights>-<target> if absent."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    no_build: Annotated[bool, typer.Option("--no-build", help="Stop before the engine.")] = False,
+    no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the drift gate.")] = False,
+    no_swap_attention: Annotated[
+        bool, typer.Option("--no-swap-attention", help="Leave the scale beside the product.")
+    ] = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Carry a checkpoint to an artifact that still detects: ONNX, quantized ONNX, engine, verdict."""
+    from yolov12edge.pipeline.export import ExportRequest, export_run, parse_image_size
+    from yolov12edge.pipeline.summary import export_summary
+
+    output = Output(json, quiet)
+    request = ExportRequest(
+        weights=weights,
+        scale=scale,
+        layout=layout,
+        precision=_precision(int8, fp16, fp32),
+        target=target,
+        calibration=calib,
+        calibration_limit=calib_images,
+        image_size=parse_image_size(imgsz) if imgsz else None,
+        batch=batch,
+        data=data,
+        max_drop=max_drop,
+        out=out,
+        seed=seed,
+        build=not no_build,
+        verify=not no_verify,
+        swap_attention=not no_swap_attention,
+    )
+    with output.tracker() as progress:
+        outcome = export_run(request, output, progress)
+    output.result(outcome.document(), export_summary(outcome))
+    outcome.raise_if_failed()
+
+
+def _precision(int8: bool, fp16: bool, fp32: bool) -> str | None:
+    from yolov12edge.errors import UsageError
+
+    asked = [name for name, flag in (("int8", int8), ("fp16", fp16), ("fp32", fp32)) if flag]
+    if len(asked) > 1:
+        raise UsageError(
+            f"--{' and --'.join(asked)} exclude each other", "ask for one precision a run"
+        )
+    return asked[0] if asked else None

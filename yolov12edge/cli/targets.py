@@ -1,0 +1,66 @@
+"""`yolov12edge targets`: the recipes, listed or one resolved."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from yolov12edge.cli.output import JsonOption, Output, QuietOption
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from yolov12edge.pipeline.recipe import Recipe
+
+
+def command(
+    name: Annotated[
+        Optional[str],  # noqa: UP045 - typer reads annotations at run time
+        typer.Argument(help="A target, or a recipe's YAML file; without it all are listed."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """List the targets, or show what one stands for and why."""
+    from yolov12edge.pipeline.recipe import list_recipes, load_recipe
+
+    output = Output(json, quiet)
+    if name is not None:
+        recipe = load_recipe(name)
+        output.result(recipe.model_dump(mode="json"), _one(recipe))
+        return
+    recipes = [load_recipe(known) for known in list_recipes()]
+    document: dict[str, Any] = {"targets": [recipe.model_dump(mode="json") for recipe in recipes]}
+    output.result(document, _all(recipes))
+
+
+def _all(recipes: list[Recipe]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table("target", "hardware", "runs on", "precision")
+    for recipe in recipes:
+        backend = f"{recipe.backend} {recipe.version or ''}".strip()
+        table.add_row(recipe.name, recipe.title, backend, recipe.precision.default)
+    return table
+
+
+def _one(recipe: Recipe) -> RenderableType:
+    from rich.table import Table
+
+    why = recipe.why
+    sms = ", ".join(f"SM{sm}" for sm in recipe.compute_capabilities)
+    allowed = ", ".join(recipe.precision.allowed)
+    table = Table("choice", "value", "why", title=f"{recipe.name}: {recipe.title}")
+    table.add_row("backend", recipe.backend, why.backend)
+    table.add_row("version", recipe.version or "any", why.version)
+    table.add_row("JetPack", recipe.jetpack, "") if recipe.jetpack else None
+    table.add_row("GPU", sms, "") if sms else None
+    table.add_row("opset", f"{recipe.opset} (up to {recipe.opset_ceiling})", why.opset)
+    table.add_row("precision", f"{recipe.precision.default} (of {allowed})", why.precision)
+    table.add_row("attention", recipe.attention, why.attention)
+    if recipe.build_hint:
+        table.add_row("build", "", recipe.build_hint)
+    for note in recipe.notes:
+        table.add_row("note", "", note)
+    return table

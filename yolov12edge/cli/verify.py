@@ -1,0 +1,82 @@
+"""`yolov12edge verify`: does an artifact still detect what its checkpoint detects?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from yolov12edge.cli.output import JsonOption, Output, QuietOption
+
+
+def command(
+    artifact: Annotated[Path, typer.Argument(help="A run folder, .onnx, .plan, .engine or .pt.")],
+    weights: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads annotations at run time
+        typer.Option(help="The checkpoint to judge by; from the run's manifest if absent."),
+    ] = None,
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="data.yaml whose val split judges, with its labels."),
+    ] = None,
+    images: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="A folder of images without labels, instead of --data."),
+    ] = None,
+    max_drop: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest relative drop of mAP (or self-mAP).")
+    ] = 0.01,
+    min_matched: Annotated[
+        float, typer.Option(min=0, max=1, help="Smallest share of detections found again.")
+    ] = 0.95,
+    runtime: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="What runs the artifact, for example openvino."),
+    ] = None,
+    threads: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="CPU threads."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write drift.json here."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Measure the drift of an artifact against its checkpoint; exit 6 if it is too large."""
+    from yolov12edge.data import Dataset, find_images, load_dataset
+    from yolov12edge.errors import GateFailed, UsageError
+    from yolov12edge.evaluate import Gate, render_drift
+    from yolov12edge.files import write_bytes
+    from yolov12edge.pipeline.run_folder import main_artifact
+    from yolov12edge.pipeline.verify import Subject, find_reference, verify_artifacts
+
+    if (data is None) == (images is None):
+        raise UsageError("verify needs images", "pass either --data data.yaml or --images DIR")
+    output = Output(json, quiet)
+    path = main_artifact(artifact)
+    dataset = (
+        load_dataset(data, "val") if data else Dataset((), find_images(images), None)  # type: ignore[arg-type]
+    )
+    detector = find_reference(path, weights)
+    with output.tracker() as progress:
+        report = verify_artifacts(
+            detector,
+            [Subject(path, runtime, threads)],
+            dataset,
+            Gate(max_drop=max_drop, min_matched=min_matched),
+            seed,
+            progress,
+        )[path.name]
+    if out is not None:
+        write_bytes(out, report.to_json().encode())
+    output.result(report.model_dump(mode="json"), render_drift(report, str(path)))
+    if not report.gate.passed:
+        where = f"; {report.notes[-1]}" if report.notes else ""
+        raise GateFailed(
+            f"{path.name} drifted: {report.gate.reasons[0]}{where}",
+            "export it again, or widen the gate with --max-drop and --min-matched",
+        )

@@ -1,0 +1,173 @@
+"""Where an artifact's error starts: block by block, the ONNX graph against the detector.
+
+An exported graph names the tensor that each block yields (metadata `yolov12edge.blocks`), so one
+image can be followed through both, and the first block that parts ways is known by name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from yolov12edge.errors import CheckpointError
+from yolov12edge.model import Detector
+from yolov12edge.runtime.metadata import BLOCKS_KEY
+
+# Below this ratio of signal to error a block no longer computes what it should; the quantization
+# noise of a healthy INT8 block stays above it.
+BROKEN_DB = 15.0
+EXACT_DB = 150.0
+
+Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class BlockError:
+    """Error of one block's output.
+
+    Attributes:
+        block: dotted module path, as in the checkpoint.
+        sqnr_db: 10 log10(signal power / error power), within +-150.
+        loss_db: how much of it was lost inside this block, against the worst of its inputs.
+    """
+
+    block: str
+    sqnr_db: float
+    loss_db: float
+
+
+@dataclass(frozen=True)
+class BlockTrace:
+    """Every block in order, and the first that is broken, if one is."""
+
+    start: BlockError | None
+    blocks: tuple[BlockError, ...]
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        if self.start is None:
+            weakest = min(self.blocks, key=lambda block: block.sqnr_db)
+            return (
+                f"no single block breaks; the weakest is {weakest.block} at "
+                f"{weakest.sqnr_db:.0f} dB"
+            )
+        decoding = self.start.block.count(".") == 1 and self.start is self.blocks[-1]
+        name = f"{self.start.block}, box decoding" if decoding else self.start.block
+        return (
+            f"the error starts in {name}: {self.start.loss_db:.0f} dB lost inside it, "
+            f"{self.start.sqnr_db:.0f} dB left"
+        )
+
+
+def trace_blocks(detector: Detector, path: Path, image: Array) -> BlockTrace:
+    """Follow one image through the detector and an exported ONNX graph.
+
+    Args:
+        detector: the reference, in eval mode.
+        path: an ONNX file exported by this package, in any precision.
+        image: (1, 3, H, W) RGB in 0..1 at the file's size.
+
+    Raises:
+        CheckpointError: the file names no blocks.
+    """
+    model = onnx.load(path)
+    tensors = _block_tensors(model, path)
+    expected = _reference_outputs(detector, list(tensors), image)
+    produced = _artifact_outputs(model, list(tensors.values()), image)
+    ratios = {
+        block: sqnr_db(expected[block], produced[tensor]) for block, tensor in tensors.items()
+    }
+    blocks = []
+    for block, ratio in ratios.items():
+        entering = [ratios[source] for source in _sources(block, list(ratios))]
+        loss = min(entering, default=EXACT_DB) - ratio
+        blocks.append(BlockError(block, ratio, max(0.0, loss)))
+    broken = (block for block in blocks if block.sqnr_db < BROKEN_DB)
+    return BlockTrace(next(broken, None), tuple(blocks))
+
+
+def sqnr_db(expected: Array, produced: Array) -> float:
+    """Ratio of signal to error in dB: 150 where equal, -150 where the product is not finite."""
+    signal = expected.astype(np.float64)
+    error = produced.astype(np.float64) - signal
+    noise, power = float((error**2).mean()), float((signal**2).mean())
+    if not np.isfinite(noise) or (power == 0 and noise > 0):
+        return -EXACT_DB
+    if noise == 0:
+        return EXACT_DB
+    return float(np.clip(10 * np.log10(power / noise), -EXACT_DB, EXACT_DB))
+
+
+def _block_tensors(model: onnx.ModelProto, path: Path) -> dict[str, str]:
+    """Block to tensor, in graph order, as far as the tensors still exist."""
+    text = next((entry.value for entry in model.metadata_props if entry.key == BLOCKS_KEY), None)
+    if text is None:
+        raise CheckpointError(
+            f"{path.name} does not name its blocks", "only files that yolov12edge exported do"
+        )
+    order = {
+        output: position for position, node in enumerate(model.graph.node) for output in node.output
+    }
+    pairs = [(block, tensor) for block, tensor in json.loads(text) if tensor in order]
+    return dict(sorted(pairs, key=lambda pair: order[pair[1]]))
+
+
+def _reference_outputs(detector: Detector, blocks: Sequence[str], image: Array) -> dict[str, Array]:
+    outputs: dict[str, Array] = {}
+    last = f"model.{len(detector.model) - 1}"
+
+    def keep(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:
+        return module.register_forward_hook(
+            lambda _module, _inputs, output: outputs.__setitem__(name, output.numpy())
+        )
+
+    handles = [keep(name, detector.get_submodule(name)) for name in blocks if name != last]
+    try:
+        with torch.inference_mode():
+            decoded: Tensor = detector(torch.from_numpy(image))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return outputs | {last: decoded.numpy()}
+
+
+def _artifact_outputs(
+    model: onnx.ModelProto, tensors: Sequence[str], image: Array
+) -> dict[str, Array]:
+    """Run the graph with the blocks' tensors as outputs, unoptimized so that they survive."""
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    known = {output.name for output in opened.graph.output}
+    opened.graph.output.extend(
+        onnx.ValueInfoProto(name=tensor) for tensor in tensors if tensor not in known
+    )
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    entry = opened.graph.input[0]
+    batch = entry.type.tensor_type.shape.dim[0].dim_value or 1
+    values = session.run(list(tensors), {entry.name: np.repeat(image, batch, axis=0)})
+    return {
+        tensor: np.asarray(value[:1], dtype=np.float32)
+        for tensor, value in zip(tensors, values, strict=True)
+    }
+
+
+def _sources(block: str, blocks: list[str]) -> list[str]:
+    """What feeds a block: its branches for the head, the block before it for all others."""
+    branches = [other for other in blocks if other.startswith(f"{block}.cv")]
+    position = blocks.index(block)
+    return branches or blocks[max(0, position - 1) : position]

@@ -1,0 +1,435 @@
+"""The export job: every stage in order, from a checkpoint to a judged run folder."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from yolov12edge.checkpoints import Checkpoint, build_detector, fetch_published, read_checkpoint
+from yolov12edge.data import Dataset, Letterbox
+from yolov12edge.engine import (
+    BatchRange,
+    BuildOptions,
+    EngineBuild,
+    build_engine,
+    builder_available,
+)
+from yolov12edge.errors import DataError, GateFailed, UnsupportedError, UsageError
+from yolov12edge.evaluate import DriftReport, Gate
+from yolov12edge.export import ExportOptions, OnnxExport, Parity, check_parity, export_onnx
+from yolov12edge.files import readable_size, sha256_file, write_bytes
+from yolov12edge.model import Detector
+from yolov12edge.pipeline.image_sources import (
+    FEW_IMAGES,
+    CalibrationImages,
+    calibration_images,
+    verification_images,
+)
+from yolov12edge.pipeline.manifest import (
+    CalibrationSection,
+    EngineSection,
+    InputSection,
+    Manifest,
+    ModelSection,
+    OutputSection,
+    ParitySection,
+    PrecisionSection,
+    SourceSection,
+    StepSection,
+    TargetSection,
+    now,
+    tool_section,
+)
+from yolov12edge.pipeline.recipe import Precision, Recipe, load_recipe
+from yolov12edge.pipeline.run_folder import staged_folder
+from yolov12edge.pipeline.target import default_target
+from yolov12edge.pipeline.verify import Progress, Subject, verify_artifacts
+from yolov12edge.quantize import Fp16Conversion, convert_to_fp16
+
+FP32_FILE = "model.onnx"
+FP16_FILE = "model.fp16.onnx"
+PLAN_FILE = "engine.plan"
+DRIFT_FILE = "drift.json"
+DEFAULT_IMAGE_SIZE = 640
+FP16_IMAGES = 8
+
+
+class Voice(Protocol):
+    """Where remarks go."""
+
+    def info(self, text: str) -> None:
+        """A remark."""
+
+    def warn(self, text: str) -> None:
+        """A warning."""
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What a user asked for; None means the default of the target, checkpoint or machine.
+
+    Attributes:
+        weights: a checkpoint file; None for the published one of `scale` and `layout`.
+        precision: fp32, fp16 or int8.
+        image_size: (height, width).
+        batch: "N", or "MIN:OPT:MAX" for a symbolic one.
+        calibration: folder, data.yaml or .npz; the train split of `data` if None.
+        data: data.yaml whose val split judges the result.
+        build, verify: whether to run these stages.
+    """
+
+    weights: Path | None = None
+    scale: str = "n"
+    layout: str = "turbo"
+    precision: str | None = None
+    target: str | None = None
+    calibration: Path | None = None
+    calibration_limit: int | None = None
+    image_size: tuple[int, int] | None = None
+    batch: str = "1"
+    data: Path | None = None
+    max_drop: float = 0.01
+    out: Path | None = None
+    seed: int = 0
+    build: bool = True
+    verify: bool = True
+    swap_attention: bool = True
+
+
+@dataclass(frozen=True)
+class ExportOutcome:
+    """A finished run.
+
+    Attributes:
+        folder: the run folder.
+        manifest: what it says about itself.
+        drift: artifact file to its drift, the judged one last; empty if nothing was verified.
+        statistics: nodes of model.onnx, in all and by operator.
+        engine_note: why there is no engine and what to run, or None.
+    """
+
+    folder: Path
+    manifest: Manifest
+    drift: dict[str, DriftReport]
+    statistics: dict[str, int]
+    engine_note: str | None
+
+    @property
+    def verdict(self) -> DriftReport | None:
+        """Drift of the artifact that was asked for."""
+        return next(reversed(self.drift.values()), None)
+
+    def document(self) -> dict[str, Any]:
+        """What --json prints."""
+        return {
+            "folder": str(self.folder),
+            "manifest": self.manifest.model_dump(mode="json"),
+            "drift": {name: report.model_dump(mode="json") for name, report in self.drift.items()},
+            "graph": self.statistics,
+            "next_step": self.engine_note,
+        }
+
+    def raise_if_failed(self) -> None:
+        """Raise GateFailed if the artifact drifted too far."""
+        verdict = self.verdict
+        if verdict is not None and not verdict.gate.passed:
+            raise GateFailed(
+                f"the artifact drifted: {verdict.gate.reasons[0]}",
+                f"see {self.folder / DRIFT_FILE}; a wider gate is --max-drop F",
+            )
+
+
+def parse_image_size(text: str) -> tuple[int, int]:
+    """Read "640" or "480x640" as (height, width).
+
+    Raises:
+        UsageError: neither form.
+    """
+    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip().lower())
+    if match is None:
+        raise UsageError(f"cannot read the image size {text!r}", "write 640 or 480x640 (HxW)")
+    height = int(match[1])
+    return height, int(match[2]) if match[2] else height
+
+
+def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> ExportOutcome:
+    """Run the whole job and write the run folder.
+
+    The folder is complete or untouched: stages fill a hidden folder that is moved into place at
+    the end, also when the gate fails, so that a bad artifact can be looked at.
+
+    Raises:
+        EdgeError: of the family of whatever went wrong.
+    """
+    recipe, why = _choose_target(request.target)
+    voice.info(f"target {recipe.name}: {why}")
+    precision = _choose_precision(request.precision, recipe)
+    batch = BatchRange.parse(request.batch)
+    if request.image_size:
+        _options(request, recipe, request.image_size, batch)
+    checkpoint = _read(request, voice, progress)
+    size = request.image_size or (checkpoint.image_size or DEFAULT_IMAGE_SIZE,) * 2
+    options = _options(request, recipe, size, batch)
+    calibration = calibration_images(
+        request.calibration, request.data, request.calibration_limit, request.seed
+    )
+    _check_calibration(precision, calibration, voice)
+    judges = verification_images(request.data, calibration) if request.verify else None
+    if request.verify and judges is None:
+        voice.warn("drift is not measured: no images; pass --data data.yaml or --calib DIR")
+    detector = build_detector(checkpoint)
+    _check_classes(detector, judges, request.data)
+
+    folder = request.out or Path("runs") / f"{checkpoint.path.stem}-{recipe.name}"
+    with staged_folder(folder) as stage:
+        exported = export_onnx(detector, stage / FP32_FILE, options)
+        parity = check_parity(detector, exported.path)
+        voice.info(_graph_line(exported, parity))
+        artifact, conversion = exported.path, None
+        if precision == "fp16":
+            assert calibration is not None
+            conversion = _to_fp16(stage, exported, calibration, size, voice, progress)
+            artifact = conversion.path
+        engine, reason = _build(request, recipe, artifact, batch, voice, progress)
+        drift = _verify(request, checkpoint, detector, judges, stage, artifact, progress)
+        manifest = Manifest(
+            **_artifact_sections(exported),
+            precision=_precision_section(precision, exported, conversion),
+            calibration=_calibration_section(calibration, conversion, request.seed),
+            target=TargetSection(
+                name=recipe.name,
+                backend=recipe.backend,
+                sm=list(recipe.compute_capabilities),
+                version=recipe.version or "",
+            ),
+            engine=EngineSection(**engine.manifest()) if engine else None,
+            reason=reason,
+            parity=_parity_section(exported, parity),
+            verified=bool(drift) and all(report.gate.passed for report in drift.values()),
+            files={path.name: sha256_file(path) for path in sorted(stage.iterdir())},
+            source=_source_section(checkpoint),
+            tool=tool_section(),
+            created=now(),
+        )
+        manifest.write(stage)
+    note = None
+    if engine is None and recipe.builds_engine:
+        command = recipe.build_command(folder / artifact.name, folder / PLAN_FILE, precision)
+        note = f"no engine: {reason}\non the device run: {command}"
+    return ExportOutcome(folder, manifest, drift, exported.statistics, note)
+
+
+def _choose_target(name: str | None) -> tuple[Recipe, str]:
+    if name is not None:
+        recipe = load_recipe(name)
+        return recipe, recipe.title
+    chosen, why = default_target()
+    return load_recipe(chosen), why
+
+
+def _choose_precision(asked: str | None, recipe: Recipe) -> Precision:
+    if asked is None:
+        return "fp16" if recipe.precision.default == "int8" else recipe.precision.default
+    if asked == "int8":
+        raise UnsupportedError(
+            "INT8 is not in this version",
+            "export with --fp16 or --fp32; INT8 comes with calibration in a later release",
+        )
+    allowed = [name for name in recipe.precision.allowed if name == asked]
+    if not allowed:
+        raise UsageError(
+            f"target {recipe.name} has no {asked}",
+            f"it allows: {', '.join(recipe.precision.allowed)}",
+        )
+    return allowed[0]
+
+
+def _options(
+    request: ExportRequest, recipe: Recipe, size: tuple[int, int], batch: BatchRange
+) -> ExportOptions:
+    return ExportOptions(
+        height=size[0],
+        width=size[1],
+        batch=batch.optimal if batch.fixed else None,
+        opset=recipe.opset,
+        variant=recipe.attention,
+        swap_attention=request.swap_attention,
+    )
+
+
+def _read(request: ExportRequest, voice: Voice, progress: Progress) -> Checkpoint:
+    path = request.weights
+    if path is None:
+        path = fetch_published(
+            request.scale, request.layout, announce=voice.info, progress=progress
+        )
+    checkpoint = read_checkpoint(path)
+    architecture = checkpoint.architecture
+    voice.info(
+        f"{path.name}: YOLOv12-{architecture.scale}, layout {architecture.layout}, "
+        f"{architecture.num_classes} classes"
+    )
+    return checkpoint
+
+
+def _check_calibration(
+    precision: Precision, calibration: CalibrationImages | None, voice: Voice
+) -> None:
+    if precision == "fp32":
+        return
+    if calibration is None or not len(calibration):
+        raise DataError(
+            f"{precision} needs real images, and none were given",
+            "pass --calib DIR (pictures as the camera sees them) or --data data.yaml",
+        )
+    if precision == "int8" and len(calibration) < FEW_IMAGES:
+        voice.warn(f"only {len(calibration)} calibration images; {FEW_IMAGES} or more are better")
+
+
+def _check_classes(detector: Detector, judges: Dataset | None, data: Path | None) -> None:
+    expected = detector.architecture.num_classes
+    if judges is not None and judges.labels is not None and len(judges.names) != expected:
+        raise DataError(
+            f"{data} has {len(judges.names)} classes, the checkpoint has {expected}",
+            "pass the data set that the checkpoint was trained on",
+        )
+
+
+def _graph_line(exported: OnnxExport, parity: Parity) -> str:
+    statistics = exported.statistics
+    return (
+        f"{FP32_FILE}: {statistics['nodes']} nodes, {statistics.get('Transpose', 0)} Transpose, "
+        f"{readable_size(exported.path.stat().st_size)}; ONNX Runtime agrees within "
+        f"{parity.box_error:.1g} px and {parity.score_error:.1g} in score"
+    )
+
+
+def _to_fp16(
+    stage: Path,
+    exported: OnnxExport,
+    calibration: CalibrationImages,
+    size: tuple[int, int],
+    voice: Voice,
+    progress: Progress,
+) -> Fp16Conversion:
+    progress("converting to FP16", 0, 1)
+    images = calibration.tensors(Letterbox(*size), FP16_IMAGES)
+    conversion = convert_to_fp16(exported.path, stage / FP16_FILE, images)
+    progress("converting to FP16", 1, 1)
+    voice.info(
+        f"{FP16_FILE}: {conversion.nodes['fp16']} nodes in FP16, {conversion.nodes['fp32']} kept "
+        f"in FP32, decided on {conversion.images} images"
+    )
+    return conversion
+
+
+def _build(
+    request: ExportRequest,
+    recipe: Recipe,
+    artifact: Path,
+    batch: BatchRange,
+    voice: Voice,
+    progress: Progress,
+) -> tuple[EngineBuild | None, str | None]:
+    """The engine, or why there is none."""
+    if recipe.backend not in ("tensorrt", "tensorrt_rtx"):
+        return None, f"{recipe.backend} runs the ONNX file as it is"
+    if not request.build:
+        return None, "not asked for (--no-build)"
+    available, why = builder_available(recipe.backend)
+    if not available:
+        return None, why
+    try:
+        engine = build_engine(
+            artifact,
+            artifact.with_name(PLAN_FILE),
+            recipe.backend,
+            BuildOptions(
+                compute_capabilities=recipe.compute_capabilities,
+                batch=None if batch.fixed else batch,
+            ),
+            progress,
+        )
+    except UnsupportedError as error:
+        return None, error.message
+    sms = ", ".join(f"SM{sm}" for sm in engine.compute_capabilities)
+    voice.info(
+        f"{PLAN_FILE}: {recipe.backend} {engine.version} for {sms}, "
+        f"{readable_size(engine.size)} in {engine.seconds:.1f} s"
+    )
+    return engine, None
+
+
+def _verify(
+    request: ExportRequest,
+    checkpoint: Checkpoint,
+    detector: Detector,
+    judges: Dataset | None,
+    stage: Path,
+    artifact: Path,
+    progress: Progress,
+) -> dict[str, DriftReport]:
+    """Drift of model.onnx and of the artifact asked for; written as drift.json."""
+    if judges is None:
+        return {}
+    files = list(dict.fromkeys([stage / FP32_FILE, artifact]))
+    subjects = [Subject(path) for path in files]
+    drift = verify_artifacts(
+        detector,
+        subjects,
+        judges,
+        Gate(max_drop=request.max_drop),
+        seed=request.seed,
+        progress=progress,
+    )
+    write_bytes(stage / DRIFT_FILE, next(reversed(drift.values())).to_json().encode())
+    return drift
+
+
+def _artifact_sections(exported: OnnxExport) -> dict[str, Any]:
+    return {
+        "model": ModelSection(**exported.description["model"]),
+        "input": InputSection(**exported.description["input"]),
+        "output": OutputSection(**exported.description["output"]),
+    }
+
+
+def _precision_section(
+    precision: Precision, exported: OnnxExport, conversion: Fp16Conversion | None
+) -> PrecisionSection:
+    if conversion is None:
+        return PrecisionSection(
+            name=precision, nodes={"fp32": exported.statistics["nodes"]}, kept_in_float={}
+        )
+    return PrecisionSection(name=precision, nodes=conversion.nodes, kept_in_float=conversion.kept)
+
+
+def _calibration_section(
+    calibration: CalibrationImages | None, conversion: Fp16Conversion | None, seed: int
+) -> CalibrationSection | None:
+    if calibration is None or conversion is None:
+        return None
+    return CalibrationSection(
+        images=conversion.images, sha256=calibration.digest(), method="autocast-range", seed=seed
+    )
+
+
+def _parity_section(exported: OnnxExport, parity: Parity) -> ParitySection:
+    return ParitySection(
+        steps=[StepSection(**vars(proof)) for proof in exported.proofs],
+        onnx_box_error=parity.box_error,
+        onnx_score_error=parity.score_error,
+    )
+
+
+def _source_section(checkpoint: Checkpoint) -> SourceSection:
+    return SourceSection(
+        file=checkpoint.path.name,
+        path=str(checkpoint.path.resolve()),
+        sha256=checkpoint.sha256,
+        form=checkpoint.form,
+        layout=checkpoint.architecture.layout,
+        license=checkpoint.license,
+    )

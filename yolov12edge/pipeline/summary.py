@@ -1,0 +1,74 @@
+"""The end of an export run for people, in 80 columns."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from yolov12edge.evaluate import render_drift
+from yolov12edge.files import readable_size
+from yolov12edge.pipeline.export import ExportOutcome
+
+
+def export_summary(outcome: ExportOutcome) -> RenderableType:
+    """Files of the run, the drift of each judged one, and what to do next."""
+    parts: list[RenderableType] = [_proof_table(outcome), _file_table(outcome)]
+    if len(outcome.drift) > 1:
+        parts.append(_comparison(outcome))
+    if outcome.verdict is not None:
+        name = next(reversed(outcome.drift))
+        parts.append(render_drift(outcome.verdict, f"{name} against the checkpoint"))
+    if outcome.engine_note:
+        parts.append(Text(outcome.engine_note))
+    return Group(*parts)
+
+
+def _proof_table(outcome: ExportOutcome) -> Table:
+    table = _table("rewrite steps, proved in float64")
+    for column, justify in (("step", "left"), ("modules", "right"), ("box error", "right")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    table.add_column("score error", justify="right")
+    for step in outcome.manifest.parity.steps:
+        table.add_row(
+            step.step, str(step.changed), f"{step.box_error:.1e} px", f"{step.score_error:.1e}"
+        )
+    return table
+
+
+def _file_table(outcome: ExportOutcome) -> Table:
+    table = _table(str(outcome.folder))
+    table.add_column("file")
+    table.add_column("size", justify="right")
+    table.add_column("sha256")
+    for name, digest in outcome.manifest.files.items():
+        size = readable_size((outcome.folder / name).stat().st_size)
+        table.add_row(name, size, digest[:12])
+    return table
+
+
+def _comparison(outcome: ExportOutcome) -> Table:
+    table = _table("what each artifact keeps of the checkpoint")
+    table.add_column("artifact")
+    for column in ("mAP50-95", "self-mAP", "matched", "gate"):
+        table.add_column(column, justify="right")
+    first = next(iter(outcome.drift.values()))
+    if first.map_reference is not None:
+        table.add_row("checkpoint (torch)", f"{first.map_reference:.4f}", "", "", "")
+    for name, report in outcome.drift.items():
+        table.add_row(
+            name,
+            _number(report.map_artifact),
+            _number(report.self_map),
+            "-" if report.matched is None else f"{report.matched:.2%}",
+            "passed" if report.gate.passed else "FAILED",
+        )
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", pad_edge=False)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,119 @@
+"""Judge artifacts against the checkpoint, and say where a bad one goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from yolov12edge.checkpoints import load_model
+from yolov12edge.data import Dataset, read_image, to_batch
+from yolov12edge.errors import CheckpointError, UsageError
+from yolov12edge.evaluate import DriftReport, Gate, measure_drift
+from yolov12edge.evaluate.blocks import trace_blocks
+from yolov12edge.files import sha256_file
+from yolov12edge.model import Detector
+from yolov12edge.pipeline.manifest import MANIFEST_NAME, read_manifest
+from yolov12edge.runtime import Artifact, open_artifact
+from yolov12edge.runtime.torch import TorchRunner
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An artifact to judge.
+
+    Attributes:
+        path: .onnx, .plan, .engine, .pt or .safetensors.
+        runtime: what runs it; chosen by the file if None.
+        threads: CPU threads; the runtime's choice if None.
+    """
+
+    path: Path
+    runtime: str | None = None
+    threads: int | None = None
+
+
+def verify_artifacts(
+    detector: Detector,
+    subjects: Sequence[Subject],
+    dataset: Dataset,
+    gate: Gate | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, DriftReport]:
+    """Measure the drift of each artifact on the images of a data set.
+
+    Args:
+        detector: the reference.
+        dataset: images, with labels or without.
+
+    Returns:
+        file name to report, in the order given; a failed one says which block the error starts in,
+        where that can be told.
+    """
+    reports = {}
+    for subject in subjects:
+        artifact = open_artifact(subject.path, subject.runtime, subject.threads)
+        with contextlib.closing(artifact.runner):
+            report = measure_drift(
+                TorchRunner(detector, *artifact.runner.input_shape[2:]),
+                artifact.runner,
+                dataset.images,
+                dataset if dataset.labels is not None else None,
+                artifact_letterbox=artifact.letterbox,
+                names=detector.names,
+                gate=gate,
+                seed=seed,
+                progress=progress,
+            )
+        if not report.gate.passed:
+            report = _with_block(report, detector, subject.path, artifact, dataset)
+        reports[subject.path.name] = report
+    return reports
+
+
+def find_reference(artifact: Path, weights: Path | None) -> Detector:
+    """The checkpoint to judge by: `weights`, else the one that the run folder was made of.
+
+    Raises:
+        UsageError: neither is there.
+        CheckpointError: the recorded checkpoint has changed since.
+    """
+    if weights is not None:
+        return load_model(weights)
+    if not (artifact.parent / MANIFEST_NAME).is_file():
+        raise UsageError(
+            f"{artifact} has no {MANIFEST_NAME} beside it, so its checkpoint is unknown",
+            "pass the checkpoint with --weights FILE",
+        )
+    source = read_manifest(artifact.parent).source
+    path = Path(source.path)
+    if not path.is_file():
+        raise UsageError(
+            f"the checkpoint {path} that {artifact.name} was made of is not there",
+            "pass it with --weights FILE",
+        )
+    if sha256_file(path) != source.sha256:
+        raise CheckpointError(
+            f"{path} is not the checkpoint that {artifact.name} was made of: its bytes changed",
+            "restore it, or pass another one with --weights FILE",
+        )
+    return load_model(path)
+
+
+def _with_block(
+    report: DriftReport, detector: Detector, path: Path, artifact: Artifact, dataset: Dataset
+) -> DriftReport:
+    """The report with the block that the error starts in, found on the worst image."""
+    if path.suffix.lower() != ".onnx":
+        return report
+    worst = Path(report.worst[0].image) if report.worst else dataset.images[0]
+    image = to_batch([artifact.letterbox(read_image(worst))[0]])
+    try:
+        trace = trace_blocks(detector, path, image)
+    except CheckpointError:
+        return report
+    return report.model_copy(update={"notes": [*report.notes, trace.text]})

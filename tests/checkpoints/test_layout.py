@@ -61,6 +61,7 @@ def test_any_number_of_classes(scale: str, layout: str, num_classes: int) -> Non
         {"pe_kernel": 3},
         {"stem_groups": (1, 2)},
         {"mlp_ratio": 1.2},
+        {"class_width": 80},
         {"pe_kernel": 7, "mlp_ratio": 3.0, "stem_groups": (1, 1)},
     ],
 )
@@ -71,6 +72,7 @@ def test_unpublished_variants_are_read_from_the_shapes(changes: dict[str, object
     found = find_architecture(shapes)
     assert check_complete(shapes, found)
     assert (found.pe_kernel, found.stem_groups) == (variant.pe_kernel, variant.stem_groups)
+    assert found.class_width == variant.class_width
     assert found.mlp_width(256) == variant.mlp_width(256)
 
 

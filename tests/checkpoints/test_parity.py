@@ -63,4 +63,6 @@ def test_fine_tuned_detector(shared: Path) -> None:
     assert checkpoint.image_size == 320
     assert checkpoint.architecture.layout == "v1"
     assert checkpoint.architecture.num_classes == 3
+    # Its head keeps the width of the 80 classes it started from.
+    assert checkpoint.architecture.class_width == 80
     assert load_model(shared / "weights/bccd_yolo12n.pt").names == checkpoint.names

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 import torch
 
@@ -66,19 +65,17 @@ def find_architecture(shapes: Shapes) -> Architecture:
     published = published_architecture(scale, layout, num_classes)
     block = attention.group(0).partition(".attn.")[0]
     kernel = _side(shapes, f"{block}.attn.pe.conv.weight", 3)
-    found = Architecture(
+    class_width = _side(shapes, CLASSES, 1)
+    follows = class_width == max(published.scaling.channels(256), min(num_classes, 100))
+    return Architecture(
         scale,
         layout,
         num_classes,
         pe_kernel=kernel if kernel % 2 else published.pe_kernel,
         mlp_ratio=_mlp_ratio(shapes, f"{block}.mlp.0.conv.weight", published),
         stem_groups=(_groups(shapes, published, 0), _groups(shapes, published, 1)),
+        class_width=None if follows else class_width,
     )
-    class_width = _side(shapes, CLASSES, 1)
-    # A fine-tuned head may keep the hidden width it had for the classes it was trained on before.
-    if class_width != max(published.scaling.channels(256), min(num_classes, 100)):
-        return replace(found, class_width=class_width)  # type: ignore[call-arg]
-    return found
 
 
 def skeleton(architecture: Architecture, names: tuple[str, ...] | None = None) -> Detector:

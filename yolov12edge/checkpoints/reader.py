@@ -120,6 +120,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "pe_kernel": architecture.pe_kernel,
         "mlp_ratio": architecture.mlp_ratio,
         "stem_groups": list(architecture.stem_groups),
+        "class_width": architecture.class_width,
         "dtype": checkpoint.dtype,
         "epoch": checkpoint.epoch,
         "image_size": checkpoint.image_size,

@@ -12,7 +12,7 @@ from yolov12edge.bench.statistics import paired_ratio, summarize
 
 
 def report() -> BenchReport:
-    names = ["runs/bccd/model.onnx", "runs/bccd/a-rather-long-name.int8.onnx"]
+    names = ["runs/[/bccd]/model.onnx", "runs/bccd/a-rather-long-name.int8.onnx"]
     timings = tuple(
         Timing(
             name=name,

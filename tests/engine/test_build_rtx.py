@@ -225,8 +225,14 @@ def test_a_cut_plan_is_seen_before_any_library_loads_it(
 def test_builders_say_whether_they_work_here() -> None:
     assert builder_available("tensorrt_rtx") == (
         True,
-        f"tensorrt_rtx {load_library().__version__} builds without a GPU",
+        f"TensorRT-RTX {load_library().__version__} builds without a GPU",
     )
+    assert builder_available("tensorrt_rtx", (86, 120), "1.7")[0] is True
+    assert builder_available("tensorrt_rtx", (86, 87)) == (
+        False,
+        f"TensorRT-RTX {load_library().__version__} cannot build for SM87",
+    )
+    assert builder_available("tensorrt_rtx", (86,), "1.71")[0] is False
     assert builder_available("openvino")[0] is False
     with pytest.raises(UsageError, match="unknown backend"):
         builder_available("tensorflow")

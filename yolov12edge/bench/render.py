@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -28,7 +29,7 @@ def _latency_table(report: BenchReport) -> Table:
     for timing in report.artifacts:
         latency = timing.latency_ms
         table.add_row(
-            timing.name,
+            escape(timing.name),
             timing.runtime,
             *(f"{value:.2f}" for value in (latency.min, latency.p50, latency.p90, latency.p99)),
             f"{timing.throughput:.1f}",
@@ -43,7 +44,7 @@ def _stage_table(report: BenchReport) -> Table:
     for name in ("preprocess", "infer", "postprocess", "file", "loaded"):
         table.add_column(name, justify="right", no_wrap=True)
     for timing in report.artifacts:
-        table.add_row(timing.name, *_stages(timing))
+        table.add_row(escape(timing.name), *_stages(timing))
     return table
 
 

@@ -57,19 +57,15 @@ def command(
     from yolov12edge.data import find_images, read_image
     from yolov12edge.evaluate import non_max_suppression
     from yolov12edge.files import write_json
-    from yolov12edge.pipeline.export import parse_image_size
 
     output = Output(json, quiet)
-    size = parse_image_size(imgsz) if imgsz else None
+    size = _image_size(imgsz)
     paths = [*([vs] if vs else []), *artifacts]
     contenders = [
-        _open(path, choice, len(runtime or []) > 1, threads, size)
-        for path in paths
-        for choice in (runtime or [None] if path.suffix.lower() == ".onnx" else [None])
+        _open(path, choice, threads, size) for path in paths for choice in _runtimes(path, runtime)
     ]
-    pictures = (
-        [read_image(path) for path in find_images(images)[:MOST_PICTURES]] if images else None
-    )
+    shown = find_images(images)[:MOST_PICTURES] if images else ()
+    pictures = [read_image(path) for path in shown]
     with output.tracker() as progress:
         report = measure(
             contenders,
@@ -90,12 +86,25 @@ def command(
     output.result(document, render_bench(report))
 
 
+def _image_size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    from yolov12edge.pipeline.export import parse_image_size
+
+    return parse_image_size(text)
+
+
+def _runtimes(path: Path, asked: list[str] | None) -> list[tuple[str | None, str]]:
+    """Runtimes to time a file in, each with the name to show; only .onnx files leave a choice."""
+    if not asked or path.suffix.lower() != ".onnx":
+        return [(None, str(path))]
+    if len(asked) == 1:
+        return [(asked[0], str(path))]
+    return [(name, f"{path} ({name})") for name in asked]
+
+
 def _open(
-    path: Path,
-    runtime: str | None,
-    several: bool,
-    threads: int | None,
-    size: tuple[int, int] | None,
+    path: Path, choice: tuple[str | None, str], threads: int | None, size: tuple[int, int] | None
 ) -> Contender:
     """Load an artifact, and see what the process grew by."""
     import psutil
@@ -105,7 +114,7 @@ def _open(
 
     process = psutil.Process()
     before = process.memory_info().rss
+    runtime, name = choice
     artifact = open_artifact(path, runtime, threads, size)
     loaded = process.memory_info().rss - before
-    name = f"{path} ({runtime})" if several and runtime else str(path)
     return Contender(name, artifact.runner, artifact.letterbox, path, loaded)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, cast, get_args
 
 import typer
 
@@ -49,7 +49,12 @@ def command(
     quiet: QuietOption = False,
 ) -> None:
     """Build an engine: raw plan bytes, no prefix."""
-    from yolov12edge.engine import BatchRange, BuildOptions, build_engine
+    from yolov12edge.engine import (
+        BatchRange,
+        BuildOptions,
+        HardwareCompatibility,
+        build_engine,
+    )
     from yolov12edge.errors import UnsupportedError, UsageError
     from yolov12edge.pipeline.recipe import load_recipe
 
@@ -60,10 +65,10 @@ def command(
             f"target {recipe.name} has no engine: {backend} runs the ONNX file as it is",
             "run bench or verify on the ONNX file itself",
         )
-    levels = ("none", "ampere_plus", "same_compute_capability")
-    if hardware_compatibility not in levels:
+    if hardware_compatibility not in get_args(HardwareCompatibility):
         raise UsageError(
-            f"no hardware compatibility {hardware_compatibility!r}", f"use {', '.join(levels)}"
+            f"no hardware compatibility {hardware_compatibility!r}",
+            f"use one of: {', '.join(get_args(HardwareCompatibility))}",
         )
     plan = out or onnx.with_name("engine.plan")
     options = BuildOptions(
@@ -72,7 +77,7 @@ def command(
         workspace=workspace << 20 if workspace else None,
         optimization_level=level,
         timing_cache=timing_cache,
-        hardware_compatibility=hardware_compatibility,
+        hardware_compatibility=cast(HardwareCompatibility, hardware_compatibility),
         version_compatible=version_compatible,
         profiling_verbosity="detailed" if detailed else "layer_names_only",
     )

@@ -36,31 +36,35 @@ def command(
 
 
 def _all(recipes: list[Recipe]) -> RenderableType:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table("target", "hardware", "runs on", "precision")
     for recipe in recipes:
         backend = f"{recipe.backend} {recipe.version or ''}".strip()
-        table.add_row(recipe.name, recipe.title, backend, recipe.precision.default)
+        table.add_row(recipe.name, escape(recipe.title), backend, recipe.precision.default)
     return table
 
 
 def _one(recipe: Recipe) -> RenderableType:
+    from rich.markup import escape
     from rich.table import Table
 
     why = recipe.why
     sms = ", ".join(f"SM{sm}" for sm in recipe.compute_capabilities)
     allowed = ", ".join(recipe.precision.allowed)
-    table = Table("choice", "value", "why", title=f"{recipe.name}: {recipe.title}")
-    table.add_row("backend", recipe.backend, why.backend)
-    table.add_row("version", recipe.version or "any", why.version)
-    table.add_row("JetPack", recipe.jetpack, "") if recipe.jetpack else None
-    table.add_row("GPU", sms, "") if sms else None
-    table.add_row("opset", f"{recipe.opset} (up to {recipe.opset_ceiling})", why.opset)
-    table.add_row("precision", f"{recipe.precision.default} (of {allowed})", why.precision)
-    table.add_row("attention", recipe.attention, why.attention)
+    table = Table("choice", "value", "why", title=escape(f"{recipe.name}: {recipe.title}"))
+    table.add_row("backend", recipe.backend, escape(why.backend))
+    table.add_row("version", recipe.version or "any", escape(why.version))
+    if recipe.jetpack:
+        table.add_row("JetPack", escape(recipe.jetpack), "")
+    if sms:
+        table.add_row("GPU", sms, "")
+    table.add_row("opset", f"{recipe.opset} (up to {recipe.opset_ceiling})", escape(why.opset))
+    table.add_row("precision", f"{recipe.precision.default} (of {allowed})", escape(why.precision))
+    table.add_row("attention", recipe.attention, escape(why.attention))
     if recipe.build_hint:
-        table.add_row("build", "", recipe.build_hint)
+        table.add_row("build", "", escape(recipe.build_hint))
     for note in recipe.notes:
-        table.add_row("note", "", note)
+        table.add_row("note", "", escape(note))
     return table

@@ -3,6 +3,18 @@
 from __future__ import annotations
 
 from yolov12edge.engine.build import build_engine, builder_available
-from yolov12edge.engine.options import BatchRange, BuildOptions, EngineBuild
+from yolov12edge.engine.options import (
+    BatchRange,
+    BuildOptions,
+    EngineBuild,
+    HardwareCompatibility,
+)
 
-__all__ = ["BatchRange", "BuildOptions", "EngineBuild", "build_engine", "builder_available"]
+__all__ = [
+    "BatchRange",
+    "BuildOptions",
+    "EngineBuild",
+    "HardwareCompatibility",
+    "build_engine",
+    "builder_available",
+]

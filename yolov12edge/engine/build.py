@@ -66,16 +66,29 @@ def build_engine(
     )
 
 
-def builder_available(backend: str) -> tuple[bool, str]:
-    """Whether this machine can build engines of `backend`, and why (not), in one line."""
+def builder_available(
+    backend: str, compute_capabilities: tuple[int, ...] = (), version: str | None = None
+) -> tuple[bool, str]:
+    """Whether this machine can build such engines, and why (not), in one line.
+
+    Args:
+        backend: a recipe's backend.
+        compute_capabilities: GPU architectures to build for, 86 for SM 8.6; empty for any.
+        version: the version that the target runs, as "10.3"; None for any. An engine loads only
+            in the version that built it.
+    """
     if backend in INTERPRETED:
         return False, f"{backend} runs the ONNX file as it is: there is no engine to build"
     try:
-        library = _dialect(backend).library
+        dialect = _dialect(backend)
+        dialect.check_capabilities(compute_capabilities)
     except UnsupportedError as error:
         return False, error.message
+    installed: str = dialect.library.__version__
+    if version is not None and not f"{installed}.".startswith(f"{version}."):
+        return False, f"the target has {dialect.title} {version}, this machine {installed}"
     where = "builds without a GPU" if backend == "tensorrt_rtx" else "builds on this GPU"
-    return True, f"{backend} {library.__version__} {where}"
+    return True, f"{dialect.title} {installed} {where}"
 
 
 def _dialect(backend: str) -> Dialect:

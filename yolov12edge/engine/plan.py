@@ -24,6 +24,9 @@ class Dialect(Protocol):
     def network_flags(self) -> int:
         """Flags for Builder.create_network."""
 
+    def check_capabilities(self, wanted: tuple[int, ...]) -> None:
+        """Raise UnsupportedError unless it can build for these GPU architectures here."""
+
     def configure(self, config: Any, options: BuildOptions, network: OnnxNetwork) -> None:
         """Put the options into an IBuilderConfig."""
 

@@ -49,6 +49,20 @@ class TensorRT:
             return 1 << int(flags.EXPLICIT_BATCH)
         return 1 << int(flags.STRONGLY_TYPED) if hasattr(flags, "STRONGLY_TYPED") else 0
 
+    def check_capabilities(self, wanted: tuple[int, ...]) -> None:
+        """TensorRT builds for the GPU at hand.
+
+        Raises:
+            UnsupportedError: that GPU is none of those wanted.
+        """
+        if wanted and self.gpu.compute_capability not in wanted:
+            listed = ", ".join(f"SM{sm}" for sm in wanted)
+            raise UnsupportedError(
+                f"this target is {listed}; the GPU here ({self.gpu.name}) is "
+                f"SM{self.gpu.compute_capability}, and TensorRT builds for the GPU at hand",
+                "run build on the target itself, or use --target tensorrt-local",
+            )
+
     def configure(self, config: Any, options: BuildOptions, network: OnnxNetwork) -> None:
         """Put the options into an IBuilderConfig.
 
@@ -56,7 +70,7 @@ class TensorRT:
             UnsupportedError: an option this version lacks, or another GPU than asked for.
         """
         library = self.library
-        self._check_gpu(options)
+        self.check_capabilities(options.compute_capabilities)
         if options.workspace is not None:
             config.set_memory_pool_limit(library.MemoryPoolType.WORKSPACE, options.workspace)
         if not self.strongly_typed:
@@ -91,16 +105,6 @@ class TensorRT:
             cache = config.get_timing_cache()
             if cache is not None:
                 write_bytes(options.timing_cache, bytes(cache.serialize()))
-
-    def _check_gpu(self, options: BuildOptions) -> None:
-        wanted = options.compute_capabilities
-        if wanted and self.gpu.compute_capability not in wanted:
-            listed = ", ".join(f"SM{sm}" for sm in wanted)
-            raise UnsupportedError(
-                f"this target is {listed}; the GPU here ({self.gpu.name}) is "
-                f"SM{self.gpu.compute_capability}, and TensorRT builds for the GPU at hand",
-                "run build on the target itself, or use --target tensorrt-local",
-            )
 
     def _compatibility(self, options: BuildOptions) -> Any:
         levels = self.library.HardwareCompatibilityLevel

@@ -24,6 +24,21 @@ class TensorRTRTX:
         """Types come from the graph."""
         return 1 << int(self.library.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
 
+    def check_capabilities(self, wanted: tuple[int, ...]) -> None:
+        """Any GPU architecture that this version knows can be built for, here and everywhere.
+
+        Raises:
+            UnsupportedError: it does not know one of them.
+        """
+        known = self.library.ComputeCapability.__members__
+        unknown = [f"SM{sm}" for sm in wanted if f"SM{sm}" not in known]
+        if unknown:
+            listed = ", ".join(name for name in known if name.startswith("SM"))
+            raise UnsupportedError(
+                f"TensorRT-RTX {self.library.__version__} cannot build for {', '.join(unknown)}",
+                f"it can for {listed}; for other GPUs use TensorRT (yolov12edge targets)",
+            )
+
     def configure(self, config: Any, options: BuildOptions, network: OnnxNetwork) -> None:
         """Put the options into an IBuilderConfig.
 
@@ -37,11 +52,11 @@ class TensorRTRTX:
                 "TensorRT-RTX keeps no timing cache: it tunes kernels when the engine is loaded",
                 "leave out --timing-cache",
             )
-        capabilities = [self._capability(sm) for sm in options.compute_capabilities]
-        if capabilities:
-            config.num_compute_capabilities = len(capabilities)
-        for index, capability in enumerate(capabilities):
-            config.set_compute_capability(capability, index)
+        self.check_capabilities(options.compute_capabilities)
+        if options.compute_capabilities:
+            config.num_compute_capabilities = len(options.compute_capabilities)
+        for index, sm in enumerate(options.compute_capabilities):
+            config.set_compute_capability(getattr(library.ComputeCapability, f"SM{sm}"), index)
         if options.workspace is not None:
             config.set_memory_pool_limit(library.MemoryPoolType.WORKSPACE, options.workspace)
         if options.optimization_level is not None:
@@ -56,16 +71,6 @@ class TensorRTRTX:
             )
         verbosity = options.profiling_verbosity.upper()
         config.profiling_verbosity = getattr(library.ProfilingVerbosity, verbosity)
-
-    def _capability(self, sm: int) -> Any:
-        known = self.library.ComputeCapability.__members__
-        if f"SM{sm}" not in known:
-            listed = ", ".join(name for name in known if name.startswith("SM"))
-            raise UnsupportedError(
-                f"TensorRT-RTX {self.library.__version__} cannot build for SM{sm}",
-                f"it can for {listed}; for other GPUs use TensorRT (yolov12edge targets)",
-            )
-        return known[f"SM{sm}"]
 
     def watch(self, config: Any, monitor: BuildMonitor) -> None:
         """Have the build report to `monitor`."""

@@ -51,13 +51,14 @@ def command(
     seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
     no_build: Annotated[bool, typer.Option("--no-build", help="Stop before the engine.")] = False,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the drift gate.")] = False,
+    no_bench: Annotated[bool, typer.Option("--no-bench", help="Skip the timing.")] = False,
     no_swap_attention: Annotated[
         bool, typer.Option("--no-swap-attention", help="Leave the scale beside the product.")
     ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Carry a checkpoint to an artifact that still detects: ONNX, quantized ONNX, engine, verdict."""
+    """Carry a checkpoint to a verified artifact: ONNX, lower precision, engine, verdict."""
     from yolov12edge.pipeline.export import ExportRequest, export_run, parse_image_size
     from yolov12edge.pipeline.summary import export_summary
 
@@ -78,6 +79,7 @@ def command(
         seed=seed,
         build=not no_build,
         verify=not no_verify,
+        bench=not no_bench,
         swap_attention=not no_swap_attention,
     )
     with output.tracker() as progress:

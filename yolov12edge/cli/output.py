@@ -45,11 +45,13 @@ class Output:
     def info(self, text: str) -> None:
         """A remark on stderr."""
         if not self.quiet:
-            _console(stderr=True).print(text, highlight=False, markup=False)
+            _console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """A warning on stderr, also when quiet."""
-        _console(stderr=True).print(f"warning: {text}", style="yellow", highlight=False)
+        _console(stderr=True).print(
+            f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True
+        )
 
     @contextlib.contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:

@@ -75,7 +75,7 @@ def command(
         write_bytes(out, report.to_json().encode())
     output.result(report.model_dump(mode="json"), render_drift(report, str(path)))
     if not report.gate.passed:
-        where = f"; {report.notes[-1]}" if report.notes else ""
+        where = f"; {report.notes[0]}" if report.notes else ""
         raise GateFailed(
             f"{path.name} drifted: {report.gate.reasons[0]}{where}",
             "export it again, or widen the gate with --max-drop and --min-matched",

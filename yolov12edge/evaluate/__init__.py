@@ -2,17 +2,19 @@
 
 from yolov12edge.evaluate.average_precision import AveragePrecision, average_precision
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
-from yolov12edge.evaluate.drift import measure_drift
+from yolov12edge.evaluate.drift import Candidate, measure_drift, measure_drifts
 from yolov12edge.evaluate.render import render_drift
 from yolov12edge.evaluate.report import DriftReport, Gate
 
 __all__ = [
     "AveragePrecision",
+    "Candidate",
     "Detections",
     "DriftReport",
     "Gate",
     "average_precision",
     "measure_drift",
+    "measure_drifts",
     "non_max_suppression",
     "render_drift",
 ]

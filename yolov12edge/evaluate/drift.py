@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,19 @@ from yolov12edge.runtime import Runner
 
 Progress = Callable[[str, int, int], None]
 Array = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An artifact to compare, and how it asks for images.
+
+    Attributes:
+        runner: runs it.
+        letterbox: the reference's if None and of the same size.
+    """
+
+    runner: Runner
+    letterbox: Letterbox | None = None
 
 
 def measure_drift(
@@ -59,46 +73,117 @@ def measure_drift(
         CheckpointError: the two have different numbers of classes.
         UsageError: the gate asks for map and there are no labels.
     """
+    candidate = Candidate(artifact, artifact_letterbox)
+    return measure_drifts(
+        reference,
+        [candidate],
+        images,
+        dataset,
+        reference_letterbox=reference_letterbox,
+        names=names,
+        gate=gate,
+        seed=seed,
+        progress=progress,
+    )[0]
+
+
+def measure_drifts(
+    reference: Runner,
+    candidates: Sequence[Candidate],
+    images: Sequence[Path],
+    dataset: Dataset | None = None,
+    *,
+    reference_letterbox: Letterbox | None = None,
+    names: Sequence[str] | None = None,
+    gate: Gate | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> list[DriftReport]:
+    """`measure_drift` of several artifacts, with one pass of the reference for all of them."""
     gate = gate or Gate()
     reference_letterbox = reference_letterbox or Letterbox(*reference.input_shape[2:])
-    artifact_letterbox = artifact_letterbox or _same_or_centred(reference_letterbox, artifact)
     labels = _labels_by_image(images, dataset)
-    _check(reference, artifact, images, dataset)
+    for candidate in candidates:
+        _check(reference, candidate.runner, images, dataset)
     if gate.metric == "map" and labels is None:
         raise UsageError("a gate on map needs labels", "give --data, or gate on self_map")
     if names is None:
         names = dataset.names if dataset else [str(n) for n in range(reference.num_classes)]
-    meter = Meter(names, reference_letterbox, artifact_letterbox, labelled=labels is not None)
+    sides = [
+        _Side(candidate, reference, reference_letterbox, names, labels is not None)
+        for candidate in candidates
+    ]
+    size = max(_batch(runner) for runner in (reference, *(one.runner for one in candidates)))
     done = 0
-    for batch in _batches(images, max(_batch(reference), _batch(artifact))):
+    for batch in _batches(images, size):
         pixels = [read_image(path) for path in batch]
-        first = [reference_letterbox(image) for image in pixels]
-        first_batch = to_batch([image for image, _ in first])
-        reference_outputs = reference(first_batch)
-        if artifact_letterbox == reference_letterbox:
-            second, artifact_outputs = first, artifact(first_batch)
-            on_equal_input: Array | None = artifact_outputs
-        else:
-            second = [artifact_letterbox(image) for image in pixels]
-            artifact_outputs = artifact(to_batch([image for image, _ in second]))
-            comparable = reference.input_shape[2:] == artifact.input_shape[2:]
-            on_equal_input = artifact(first_batch) if comparable else None
-        for index, path in enumerate(batch):
-            meter.add_outputs(
-                reference_outputs[index],
-                None if on_equal_input is None else on_equal_input[index],
-                artifact_outputs[index],
-            )
-            meter.add_detections(
-                path,
-                _detect(reference_outputs[index], first[index][1]),
-                _detect(artifact_outputs[index], second[index][1]),
-                None if labels is None else _truth(labels[path], first[index][1]),
-            )
+        fitted = [reference_letterbox(image) for image in pixels]
+        tensor = to_batch([image for image, _ in fitted])
+        outputs = reference(tensor)
+        found = [_detect(o, placed) for o, (_, placed) in zip(outputs, fitted, strict=True)]
+        truths = [
+            None if labels is None else _truth(labels[path], placed)
+            for path, (_, placed) in zip(batch, fitted, strict=True)
+        ]
+        for side in sides:
+            side.compare(batch, pixels, fitted, tensor, outputs, found, truths)
         done += len(batch)
         if progress:
             progress("comparing with the reference", done, len(images))
-    return meter.report(gate, seed, _judge(reference), _judge(artifact))
+    return [side.meter.report(gate, seed, _judge(reference), side.judge) for side in sides]
+
+
+class _Side:
+    """One artifact while the images pass by."""
+
+    def __init__(
+        self,
+        candidate: Candidate,
+        reference: Runner,
+        reference_letterbox: Letterbox,
+        names: Sequence[str],
+        labelled: bool,
+    ) -> None:
+        self._runner = candidate.runner
+        self._letterbox = candidate.letterbox or _same_or_centred(
+            reference_letterbox, candidate.runner
+        )
+        self._same_input = self._letterbox == reference_letterbox
+        self._same_size = reference.input_shape[2:] == candidate.runner.input_shape[2:]
+        self.meter = Meter(names, reference_letterbox, self._letterbox, labelled=labelled)
+        self.judge = _judge(candidate.runner)
+
+    def compare(
+        self,
+        paths: Sequence[Path],
+        pixels: Sequence[NDArray[np.uint8]],
+        fitted: Sequence[tuple[NDArray[np.uint8], Placement]],
+        tensor: Array,
+        expected: Array,
+        references: Sequence[Detections],
+        truths: Sequence[Detections | None],
+    ) -> None:
+        """Run one batch and keep what it tells."""
+        equal_input: Array | None = None
+        if self._same_input:
+            own_outputs = equal_input = self._runner(tensor)
+        else:
+            fitted = [self._letterbox(image) for image in pixels]
+            own_outputs = self._runner(to_batch([image for image, _ in fitted]))
+            if self._same_size:
+                equal_input = self._runner(tensor)
+        for index, path in enumerate(paths):
+            self.meter.add_outputs(
+                expected[index],
+                None if equal_input is None else equal_input[index],
+                own_outputs[index],
+            )
+            self.meter.add_detections(
+                path,
+                references[index],
+                _detect(own_outputs[index], fitted[index][1]),
+                truths[index],
+            )
 
 
 def _detect(output: Array, placement: Placement) -> Detections:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from yolov12edge.bench import BenchReport
 from yolov12edge.checkpoints import Checkpoint, build_detector, fetch_published, read_checkpoint
 from yolov12edge.data import Dataset, Letterbox
 from yolov12edge.engine import (
@@ -19,8 +20,9 @@ from yolov12edge.engine import (
 from yolov12edge.errors import DataError, GateFailed, UnsupportedError, UsageError
 from yolov12edge.evaluate import DriftReport, Gate
 from yolov12edge.export import ExportOptions, OnnxExport, Parity, check_parity, export_onnx
-from yolov12edge.files import readable_size, sha256_file, write_bytes
+from yolov12edge.files import readable_size, sha256_file, write_bytes, write_json
 from yolov12edge.model import Detector
+from yolov12edge.pipeline.bench import bench_run
 from yolov12edge.pipeline.image_sources import (
     FEW_IMAGES,
     CalibrationImages,
@@ -52,6 +54,7 @@ FP32_FILE = "model.onnx"
 FP16_FILE = "model.fp16.onnx"
 PLAN_FILE = "engine.plan"
 DRIFT_FILE = "drift.json"
+BENCH_FILE = "bench.json"
 DEFAULT_IMAGE_SIZE = 640
 FP16_IMAGES = 8
 
@@ -77,7 +80,7 @@ class ExportRequest:
         batch: "N", or "MIN:OPT:MAX" for a symbolic one.
         calibration: folder, data.yaml or .npz; the train split of `data` if None.
         data: data.yaml whose val split judges the result.
-        build, verify: whether to run these stages.
+        build, verify, bench: whether to run these stages.
     """
 
     weights: Path | None = None
@@ -95,6 +98,7 @@ class ExportRequest:
     seed: int = 0
     build: bool = True
     verify: bool = True
+    bench: bool = True
     swap_attention: bool = True
 
 
@@ -106,6 +110,7 @@ class ExportOutcome:
         folder: the run folder.
         manifest: what it says about itself.
         drift: artifact file to its drift, the judged one last; empty if nothing was verified.
+        bench: what was timed here; None if nothing was.
         statistics: nodes of model.onnx, in all and by operator.
         engine_note: why there is no engine and what to run, or None.
     """
@@ -113,6 +118,7 @@ class ExportOutcome:
     folder: Path
     manifest: Manifest
     drift: dict[str, DriftReport]
+    bench: BenchReport | None
     statistics: dict[str, int]
     engine_note: str | None
 
@@ -127,6 +133,7 @@ class ExportOutcome:
             "folder": str(self.folder),
             "manifest": self.manifest.model_dump(mode="json"),
             "drift": {name: report.model_dump(mode="json") for name, report in self.drift.items()},
+            "bench": self.bench.model_dump(mode="json") if self.bench else None,
             "graph": self.statistics,
             "next_step": self.engine_note,
         }
@@ -193,7 +200,12 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
             conversion = _to_fp16(stage, exported, calibration, size, voice, progress)
             artifact = conversion.path
         engine, reason = _build(request, recipe, artifact, batch, voice, progress)
-        drift = _verify(request, checkpoint, detector, judges, stage, artifact, progress)
+        drift = _verify(request, detector, judges, stage, artifact, progress)
+        bench = None
+        if request.bench:
+            plan = engine.path if engine else None
+            bench = bench_run(detector, exported.path, plan, recipe, judges, request.seed, progress)
+            write_json(stage / BENCH_FILE, bench.model_dump(mode="json"))
         manifest = Manifest(
             **_artifact_sections(exported),
             precision=_precision_section(precision, exported, conversion),
@@ -218,7 +230,7 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
     if engine is None and recipe.builds_engine:
         command = recipe.build_command(folder / artifact.name, folder / PLAN_FILE, precision)
         note = f"no engine: {reason}\non the device run: {command}"
-    return ExportOutcome(folder, manifest, drift, exported.statistics, note)
+    return ExportOutcome(folder, manifest, drift, bench, exported.statistics, note)
 
 
 def _choose_target(name: str | None) -> tuple[Recipe, str]:
@@ -364,7 +376,6 @@ def _build(
 
 def _verify(
     request: ExportRequest,
-    checkpoint: Checkpoint,
     detector: Detector,
     judges: Dataset | None,
     stage: Path,

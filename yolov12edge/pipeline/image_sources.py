@@ -79,7 +79,7 @@ def calibration_images(
     if source is not None and source.suffix == ".npz":
         return CalibrationImages((), _read_array(source)[:limit], source.name)
     if source is not None and source.is_dir():
-        files = find_images(source)
+        files = tuple(find_images(source))
         origin = source.name
     else:
         yaml = source or data

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from yolov12edge.bench.render import render_bench
 from yolov12edge.evaluate import render_drift
 from yolov12edge.files import readable_size
 from yolov12edge.pipeline.export import ExportOutcome
@@ -19,6 +20,8 @@ def export_summary(outcome: ExportOutcome) -> RenderableType:
     if outcome.verdict is not None:
         name = next(reversed(outcome.drift))
         parts.append(render_drift(outcome.verdict, f"{name} against the checkpoint"))
+    if outcome.bench is not None:
+        parts.append(render_bench(outcome.bench))
     if outcome.engine_note:
         parts.append(Text(outcome.engine_note))
     return Group(*parts)

@@ -10,7 +10,7 @@ from pathlib import Path
 from yolov12edge.checkpoints import load_model
 from yolov12edge.data import Dataset, read_image, to_batch
 from yolov12edge.errors import CheckpointError, UsageError
-from yolov12edge.evaluate import DriftReport, Gate, measure_drift
+from yolov12edge.evaluate import Candidate, DriftReport, Gate, measure_drifts
 from yolov12edge.evaluate.blocks import trace_blocks
 from yolov12edge.files import sha256_file
 from yolov12edge.model import Detector
@@ -54,25 +54,31 @@ def verify_artifacts(
         file name to report, in the order given; a failed one says which block the error starts in,
         where that can be told.
     """
-    reports = {}
-    for subject in subjects:
-        artifact = open_artifact(subject.path, subject.runtime, subject.threads)
-        with contextlib.closing(artifact.runner):
-            report = measure_drift(
-                TorchRunner(detector, *artifact.runner.input_shape[2:]),
-                artifact.runner,
-                dataset.images,
-                dataset if dataset.labels is not None else None,
-                artifact_letterbox=artifact.letterbox,
-                names=detector.names,
-                gate=gate,
-                seed=seed,
-                progress=progress,
+    with contextlib.ExitStack() as stack:
+        artifacts = [open_artifact(s.path, s.runtime, s.threads) for s in subjects]
+        for artifact in artifacts:
+            stack.callback(artifact.runner.close)
+        sizes = {artifact.runner.input_shape[2:] for artifact in artifacts}
+        if len(sizes) > 1:
+            raise UsageError(
+                "the artifacts take images of different sizes", "verify them one by one"
             )
-        if not report.gate.passed:
-            report = _with_block(report, detector, subject.path, artifact, dataset)
-        reports[subject.path.name] = report
-    return reports
+        reports = measure_drifts(
+            TorchRunner(detector, *sizes.pop()),
+            [Candidate(artifact.runner, artifact.letterbox) for artifact in artifacts],
+            dataset.images,
+            dataset if dataset.labels is not None else None,
+            names=detector.names,
+            gate=gate,
+            seed=seed,
+            progress=progress,
+        )
+    return {
+        subject.path.name: report
+        if report.gate.passed
+        else _with_block(report, detector, subject.path, artifact, dataset)
+        for subject, artifact, report in zip(subjects, artifacts, reports, strict=True)
+    }
 
 
 def find_reference(artifact: Path, weights: Path | None) -> Detector:
@@ -116,4 +122,6 @@ def _with_block(
         trace = trace_blocks(detector, path, image)
     except CheckpointError:
         return report
-    return report.model_copy(update={"notes": [*report.notes, trace.text]})
+    # A named block says more than the symptoms; without one the symptoms come first.
+    notes = [trace.text, *report.notes] if trace.start else [*report.notes, trace.text]
+    return report.model_copy(update={"notes": notes})

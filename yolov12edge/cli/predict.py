@@ -1,0 +1,88 @@
+"""`yolov12edge predict`: detections on images, folders and videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from yolov12edge.cli.output import JsonOption, Output, QuietOption
+
+_SHOWN = 20
+
+
+def command(
+    sources: Annotated[list[Path], typer.Argument(help="Images, folders of images, or videos.")],
+    weights: Annotated[
+        Path,
+        typer.Option(
+            "--weights", "--artifact", "-w", help="A .pt, .safetensors, .onnx, .plan or .engine."
+        ),
+    ],
+    conf: Annotated[
+        float, typer.Option(min=0.001, max=1, help="Least score of a detection.")
+    ] = 0.25,
+    iou: Annotated[
+        float, typer.Option(min=0, max=1, help="Overlap above which the lower score goes.")
+    ] = 0.7,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads annotations at run time
+        typer.Option(help="Folder for annotated pictures and predictions.json."),
+    ] = None,
+    imgsz: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="640 or HxW, for artifacts that leave it open."),
+    ] = None,
+    runtime: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(help="What runs the artifact, for example openvino."),
+    ] = None,
+    threads: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, help="CPU threads."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Find objects; print them, and draw them into copies of the pictures with --out."""
+    from yolov12edge.pipeline.predict import Thresholds, find_sources, predict
+    from yolov12edge.runtime import open_artifact
+
+    output = Output(json, quiet)
+    found = find_sources(sources)
+    artifact = open_artifact(weights, runtime, threads, _size(imgsz))
+    with output.tracker() as progress:
+        results = predict(artifact, found, Thresholds(conf, iou), out, progress)
+    runner = artifact.runner
+    judge = {"runtime": runner.name, "version": runner.version, "device": runner.device}
+    output.result({"artifact": str(weights), "judge": judge, "results": results}, _text(results))
+    if out is not None:
+        output.info(f"annotated pictures and predictions.json: {out}")
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    from yolov12edge.pipeline.export import parse_image_size
+
+    return parse_image_size(text)
+
+
+def _text(results: list[dict[str, Any]]) -> str:
+    """One line a file: how many of each class."""
+    lines = [_line(result) for result in results[:_SHOWN]]
+    if len(results) > _SHOWN:
+        lines.append(f"... and {len(results) - _SHOWN} more (all with --json)")
+    return "\n".join(lines)
+
+
+def _line(result: dict[str, Any]) -> str:
+    from collections import Counter
+
+    frames = result.get("frames", [result.get("detections", [])])
+    counts = Counter(detection["name"] for frame in frames for detection in frame)
+    found = ", ".join(f"{count} {name}" for name, count in counts.most_common()) or "nothing"
+    if "video" in result:
+        return f"{result['video']}: {len(frames)} frames, {found}"
+    return f"{result['image']}: {found}"

@@ -100,7 +100,7 @@ def test_progress_rises_to_the_end(make_onnx: MakeOnnx, tmp_path: Path) -> None:
     assert percents == sorted(set(percents))
     assert (percents[0], percents[-1]) == (0, 100)
     assert len(percents) > 10
-    assert {(label, total) for label, _, total in seen} == {("TensorRT-RTX engine", 100)}
+    assert {(label, total) for label, _, total in seen} == {("engine", 100)}
 
 
 def test_parser_errors_name_the_node_and_what_to_do(make_onnx: MakeOnnx, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from yolov12edge.engine import BatchRange, BuildOptions, builder_available
+from yolov12edge.engine.monitor import BuildMonitor
 from yolov12edge.engine.onnx_file import read_network
 from yolov12edge.engine.plan import build_plan
 from yolov12edge.engine.tensorrt import TensorRT
@@ -175,7 +176,7 @@ def build(trt: Any, onnx_path: Path, options: BuildOptions | None = None) -> Any
     options = options or BuildOptions()
     network = read_network(onnx_path)
     batch = network.batch_range(options.batch)
-    return build_plan(TensorRT(trt, ORIN), network, batch, options, lambda *step: None)
+    return build_plan(TensorRT(trt, ORIN), network, batch, options, BuildMonitor("engine", None))
 
 
 @pytest.mark.parametrize("version", VERSIONS)

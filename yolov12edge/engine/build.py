@@ -6,7 +6,7 @@ import hashlib
 import time
 from pathlib import Path
 
-from yolov12edge.engine.monitor import Progress
+from yolov12edge.engine.monitor import BuildMonitor, Progress
 from yolov12edge.engine.onnx_file import read_network
 from yolov12edge.engine.options import BuildBackend, BuildOptions, EngineBuild
 from yolov12edge.engine.plan import Dialect, build_plan
@@ -42,12 +42,15 @@ def build_engine(
         KeyboardInterrupt: Ctrl-C; nothing is written.
     """
     options = options or BuildOptions()
-    network = read_network(onnx_path)
-    batch = network.batch_range(options.batch)
-    dialect = _dialect(backend)
-    started = time.perf_counter()
-    plan = build_plan(dialect, network, batch, options, progress)
-    seconds = time.perf_counter() - started
+    monitor = BuildMonitor("engine", progress)
+    with monitor.heeding_interrupts():
+        network = read_network(onnx_path)
+        batch = network.batch_range(options.batch)
+        dialect = _dialect(backend)
+        started = time.perf_counter()
+        plan = build_plan(dialect, network, batch, options, monitor)
+        seconds = time.perf_counter() - started
+    monitor.complete()
     with atomic_path(plan_path) as temporary:
         temporary.write_bytes(plan.content)
         header = read_plan_header(temporary)

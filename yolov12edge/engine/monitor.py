@@ -93,10 +93,10 @@ class BuildMonitor:
 
     @contextlib.contextmanager
     def heeding_interrupts(self) -> Iterator[None]:
-        """Let Ctrl-C end the build at its next step, then raise KeyboardInterrupt.
+        """Let Ctrl-C end the block at the build's next step, then raise KeyboardInterrupt.
 
-        Python's own handler would raise inside a call-back, and an exception that crosses the
-        library's code ends the process.
+        Python's own handler would raise inside a call-back (a log line is one) or the library's
+        import, and an exception cannot cross C++: it would be lost, or end the process.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -108,6 +108,10 @@ class BuildMonitor:
         previous = signal.signal(signal.SIGINT, remember)
         try:
             yield
+        except Exception:
+            # A stopped build is reported as a failed one.
+            if not self.interrupted:
+                raise
         finally:
             signal.signal(signal.SIGINT, previous)
         if self.interrupted:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol
 
-from yolov12edge.engine.monitor import BuildMonitor, Progress
+from yolov12edge.engine.monitor import BuildMonitor
 from yolov12edge.engine.onnx_file import OnnxNetwork
 from yolov12edge.engine.options import BatchRange, BuildOptions
 from yolov12edge.errors import ExportError
@@ -51,18 +51,16 @@ def build_plan(
     network: OnnxNetwork,
     batch: BatchRange,
     options: BuildOptions,
-    progress: Progress | None,
+    monitor: BuildMonitor,
 ) -> BuiltPlan:
     """Parse, configure and build.
 
     Raises:
         ExportError: the library cannot parse or cannot build it; names the node and the reason.
-        KeyboardInterrupt: Ctrl-C came during the build.
     """
     library = dialect.library
     title = f"{dialect.title} {library.__version__}"
     log = log_of(library)
-    monitor = BuildMonitor(f"{dialect.title} engine", progress)
     with log.capture() as said:
         builder = library.Builder(log.logger)
         definition = builder.create_network(dialect.network_flags())
@@ -75,8 +73,7 @@ def build_plan(
         dialect.watch(config, monitor)
         if network.input_shape[0] is None:
             _add_profile(builder, config, network, batch)
-        with monitor.heeding_interrupts():
-            memory = builder.build_serialized_network(definition, config)
+        memory = builder.build_serialized_network(definition, config)
         if monitor.error is not None:
             raise monitor.error
         if memory is None:
@@ -85,7 +82,6 @@ def build_plan(
                 _build_hint(said.errors),
             )
         dialect.finish(config, options)
-        monitor.complete()
         return BuiltPlan(memoryview(memory), definition.num_layers, tuple(said.warnings))
 
 

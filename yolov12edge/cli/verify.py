@@ -75,8 +75,8 @@ def command(
         write_bytes(out, report.to_json().encode())
     output.result(report.model_dump(mode="json"), render_drift(report, str(path)))
     if not report.gate.passed:
-        where = f"; {report.notes[0]}" if report.notes else ""
+        found = list(dict.fromkeys([report.gate.reasons[0], *report.notes[:1]]))
         raise GateFailed(
-            f"{path.name} drifted: {report.gate.reasons[0]}{where}",
+            f"{path.name} drifted: {'; '.join(found)}",
             "export it again, or widen the gate with --max-drop and --min-matched",
         )

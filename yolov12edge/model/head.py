@@ -44,7 +44,9 @@ class DistributionExpectation(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv = nn.Conv2d(REG_MAX, 1, 1, bias=False).requires_grad_(False)
-        self.conv.weight.data = torch.arange(REG_MAX, dtype=torch.float32).view(1, REG_MAX, 1, 1)
+        # Not arange: on the meta device it imports sympy, two seconds of every load.
+        bins = torch.tensor([float(value) for value in range(REG_MAX)])
+        self.conv.weight.data = bins.view(1, REG_MAX, 1, 1)
 
     def forward(self, logits: Tensor) -> Tensor:
         """(B, 64, A) bin logits, side-major, to (B, 4, A) distances in grid units."""

@@ -1,0 +1,66 @@
+"""The block-by-block search on healthy graphs; damaged ones are in tests/pipeline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.models import lively_model
+from yolov12edge.errors import CheckpointError
+from yolov12edge.evaluate.blocks import sqnr_db, trace_blocks
+from yolov12edge.export import ExportOptions, export_onnx, probe_picture
+
+
+def test_a_healthy_graph_has_no_start(tmp_path: Path) -> None:
+    model, path = lively_model("n", num_classes=2), tmp_path / "model.onnx"
+    export_onnx(model, path, ExportOptions(64, 96))
+    trace = trace_blocks(model, path, probe_picture(64, 96))
+    assert trace.start is None
+    assert trace.precision == "fp32"
+    assert {"model.0", "model.8.m.1.1.attn", "model.21.cv3.2", "model.21"} <= {
+        block.block for block in trace.blocks
+    }
+    assert all(100 < block.sqnr_db <= 150 for block in trace.blocks)
+    assert trace.text.startswith("no single block breaks")
+
+
+def test_a_healthy_fp16_graph_has_no_start(tmp_path: Path) -> None:
+    pytest.importorskip("modelopt")
+    from yolov12edge.quantize import convert_to_fp16
+
+    model, path = lively_model("n", num_classes=2), tmp_path / "model.onnx"
+    export_onnx(model, path, ExportOptions(64, 96))
+    convert_to_fp16(path, tmp_path / "half.onnx", [probe_picture(64, 96)[0]])
+    trace = trace_blocks(model, tmp_path / "half.onnx", probe_picture(64, 96, seed=1))
+    assert trace.start is None
+    assert trace.precision == "fp16"
+    assert min(block.sqnr_db for block in trace.blocks) < 100
+
+
+def test_foreign_files_name_no_blocks(tmp_path: Path) -> None:
+    model, path = lively_model("n", num_classes=2), tmp_path / "model.onnx"
+    export_onnx(model, path, ExportOptions(64, 64))
+    foreign = onnx.load(path)
+    del foreign.metadata_props[:]
+    onnx.save(foreign, path)
+    with pytest.raises(CheckpointError, match="does not name its blocks"):
+        trace_blocks(model, path, probe_picture(64, 64))
+
+
+@pytest.mark.parametrize(
+    ("expected", "produced", "ratio"),
+    [
+        ([1.0, -1.0], [1.0, -1.0], 150),
+        ([1.0, -1.0], [1.1, -1.1], 20),
+        ([1.0, -1.0], [0.0, 0.0], 0),
+        ([0.0, 0.0], [1.0, 0.0], -150),
+        ([1.0, -1.0], [np.nan, -1.0], -150),
+        ([1.0, -1.0], [np.inf, -1.0], -150),
+    ],
+)
+def test_signal_to_error_ratio(expected: list[float], produced: list[float], ratio: float) -> None:
+    value = sqnr_db(np.array(expected, np.float32), np.array(produced, np.float32))
+    assert value == pytest.approx(ratio, abs=1e-3)

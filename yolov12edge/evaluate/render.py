@@ -11,7 +11,7 @@ from yolov12edge.evaluate.report import DriftReport, TensorError
 
 def render_drift(report: DriftReport, title: str = "drift") -> RenderableType:
     """The figures as a table, the verdict and its reasons below it."""
-    table = Table(title=title, title_justify="left", show_header=True, pad_edge=False)
+    table = Table(title=title, title_justify="left", show_header=True)
     table.add_column("")
     table.add_column("reference", justify="right")
     table.add_column("artifact", justify="right")

@@ -1,8 +1,9 @@
 """ONNX Runtime as a runtime, and a check that it may judge FP16 graphs.
 
-ONNX Runtime 1.24 computes FP16 Sigmoid on the CPU with errors of up to 39%, so a graph with FP16
-inside that is right elsewhere looks broken there; 1.31 is right. `judge_is_trustworthy` finds out
-by running one Sigmoid, whatever the version says.
+ONNX Runtime 1.24 has been seen to compute FP16 Sigmoid on a CPU with errors of up to 39%, so that a
+graph with FP16 inside that is right elsewhere looked broken there; the same version is right on
+other CPUs, and 1.31 was right on both. So neither the version nor its fix is a proof:
+`judge_is_trustworthy` runs one Sigmoid on the CPU at hand and measures.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from yolov12edge import __version__
-from yolov12edge.cli import export, quantize, verify
+from yolov12edge.cli import bench, build, doctor, export, predict, quantize, targets, verify
 from yolov12edge.errors import EXIT_INTERRUPTED, EdgeError, UsageError
 
 # ClickException, whether typer uses click or, as of late, carries it inside itself.
@@ -26,7 +26,12 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., None]] = {
     "export": export.command,
     "quantize": quantize.command,
+    "build": build.command,
     "verify": verify.command,
+    "bench": bench.command,
+    "predict": predict.command,
+    "targets": targets.command,
+    "doctor": doctor.command,
 }
 for name, function in COMMANDS.items():
     app.command(name)(function)

@@ -171,7 +171,7 @@ def test_stages_are_timed_on_the_given_pictures(tmp_path: Path) -> None:
     assert timing.memory.file == 5
     assert timing.memory.loaded == 5_000_000
     assert timing.sha256 == hashlib.sha256(b"model").hexdigest()
-    assert report.pictures == "3 images"
+    assert report.pictures == "images: 3"
     middles = {
         round(float(images[index, 0, 16, 32]) * 255) for images in runner.inputs for index in (0, 1)
     }

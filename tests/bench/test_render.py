@@ -11,7 +11,7 @@ from yolov12edge.bench.report import BenchReport, Memory, Stages, Timing
 from yolov12edge.bench.statistics import paired_ratio, summarize
 
 
-def report() -> BenchReport:
+def report(load: float = 0.0) -> BenchReport:
     names = ["runs/[/bccd]/model.onnx", "runs/bccd/a-rather-long-name.int8.onnx"]
     timings = tuple(
         Timing(
@@ -38,7 +38,7 @@ def report() -> BenchReport:
         artifacts=timings,
         ratios=(paired_ratio(names[1], names[0], [1.0], [2.0], 0),),
         verdict="fastest: a-rather-long-name.int8.onnx, 2.00 times as fast as model.onnx",
-        environment=describe_environment(2),
+        environment=describe_environment(2).model_copy(update={"load_average": load}),
     )
 
 
@@ -52,3 +52,10 @@ def test_the_table_fits_and_loses_no_figure(width: int) -> None:
         assert figure in text
     assert "…" not in text
     assert "2.00 times as fast" in text
+
+
+def test_a_busy_machine_is_pointed_out() -> None:
+    for load, said in ((0.0, False), (1000.0, True)):
+        console = Console(file=io.StringIO(), width=80)
+        console.print(render_bench(report(load)))
+        assert ("was busy" in console.file.getvalue()) is said  # type: ignore[attr-defined]

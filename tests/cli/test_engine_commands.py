@@ -147,7 +147,7 @@ def test_bench_times_two_runtimes_on_pictures(model: Path, tmp_path: Path) -> No
     assert [timing.runtime for timing in report.artifacts] == ["onnxruntime", "openvino"]
     assert report.ratios[0].name == f"{model} (openvino)"
     assert report.environment.threads == 1
-    assert report.pictures == "1 images"
+    assert report.pictures == "images: 1"
     for timing in report.artifacts:
         assert timing.latency_ms.n == 10
         assert timing.stages_ms.postprocess is not None

@@ -112,7 +112,7 @@ def measure(
         batch=batch,
         rounds=rounds,
         seed=seed,
-        pictures=f"{len(shown)} images" if pictures else f"noise from seed {seed}",
+        pictures=f"images: {len(shown)}" if pictures else f"noise from seed {seed}",
         artifacts=timings,
         ratios=ratios,
         verdict=_verdict(timings, ratios, tracks, seed),

@@ -65,8 +65,11 @@ def _stages(timing: Timing) -> list[str]:
 def _where(report: BenchReport) -> Text:
     environment = report.environment
     cpu = environment.cpu
-    threads = environment.threads or "the runtimes' own choice of"
-    lines = [f"{cpu.model}, {cpu.available} of {cpu.logical} logical cores, {threads} threads"]
+    threads = environment.threads or "the runtimes' own"
+    lines = [f"{cpu.model}, {cpu.available} of {cpu.logical} logical cores, threads: {threads}"]
+    load = environment.load_average
+    if load is not None and load > cpu.available / 2:
+        lines.append(f"the machine was busy (load average {load:.1f}): trust ratios, not times")
     lines += [_gpu_line(environment)] if environment.gpus else []
     if environment.jetson is not None:
         lines.append(f"{environment.jetson.model}, power mode {environment.jetson.power_mode}")

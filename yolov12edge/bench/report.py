@@ -34,7 +34,10 @@ class Stages(_Part):
 
 
 class Memory(_Part):
-    """Bytes: the file, and what the process grew by while loading and warming up."""
+    """Bytes: the file, and what the process grew by while loading it.
+
+    The first artifact that a runtime loads brings the runtime's own libraries along.
+    """
 
     file: int | None
     loaded: int | None

@@ -1,5 +1,27 @@
 """Lower precision, written into the ONNX graph."""
 
 from yolov12edge.quantize.fp16 import Fp16Conversion, convert_to_fp16
+from yolov12edge.quantize.int8 import Int8Conversion, observed_tensors, quantize_int8
+from yolov12edge.quantize.observers import Statistics, load_statistics, observe
+from yolov12edge.quantize.policy import QuantizationPlan, plan_quantization
+from yolov12edge.quantize.ranges import METHODS, Method
+from yolov12edge.quantize.rules import CPU, DIALECTS, TENSORRT, Dialect
 
-__all__ = ["Fp16Conversion", "convert_to_fp16"]
+__all__ = [
+    "CPU",
+    "DIALECTS",
+    "METHODS",
+    "TENSORRT",
+    "Dialect",
+    "Fp16Conversion",
+    "Int8Conversion",
+    "Method",
+    "QuantizationPlan",
+    "Statistics",
+    "convert_to_fp16",
+    "load_statistics",
+    "observe",
+    "observed_tensors",
+    "plan_quantization",
+    "quantize_int8",
+]

@@ -1,0 +1,138 @@
+"""INT8 written into the graph as explicit Q/DQ, placed by the rules of a dialect.
+
+Every target reads the same form: TensorRT of all versions, TensorRT-RTX, OpenVINO and ONNX Runtime.
+Where the target takes its types from the graph, what is not INT8 is FP16: the Q/DQ pairs are then
+written into the FP16 twin, with FP16 scales.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto
+
+from yolov12edge.errors import ExportError
+from yolov12edge.files import write_bytes
+from yolov12edge.quantize.graph import MOVES, Graph
+from yolov12edge.quantize.observers import Statistics
+from yolov12edge.quantize.policy import QuantizationPlan
+from yolov12edge.quantize.qdq import QdqWriter, find_step
+from yolov12edge.quantize.ranges import Method, choose_range, join
+from yolov12edge.quantize.rules import Dialect
+from yolov12edge.quantize.weights import corrected_bias, quantize_weight
+
+_PLUMBING = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast"})
+
+
+@dataclass(frozen=True)
+class Int8Conversion:
+    """What became of the graph.
+
+    Attributes:
+        path: the INT8 file.
+        nodes: number of nodes by precision; Q/DQ and casts are left out.
+        kept: convolutions and products left in float, and the rule that did.
+        method: how ranges were chosen.
+        images: calibration images.
+    """
+
+    path: Path
+    nodes: dict[str, int]
+    kept: dict[str, str]
+    method: Method
+    images: int
+
+
+def quantize_int8(
+    source: Path,
+    target: Path,
+    plan: QuantizationPlan,
+    dialect: Dialect,
+    statistics: Statistics,
+    method: Method,
+    *,
+    twin: Path | None = None,
+    kept_fp32: Mapping[str, str] | None = None,
+) -> Int8Conversion:
+    """Write an INT8 twin of a float32 ONNX file.
+
+    Args:
+        source: float32 ONNX of this package.
+        target: where the INT8 file goes.
+        plan: what becomes INT8, from `plan_quantization` on the same file.
+        dialect: the rules that the plan was made by.
+        statistics: of every tensor of the plan.
+        method: how a range comes from statistics.
+        twin: FP16 twin of `source`, where what stays float is to be FP16.
+        kept_fp32: nodes that the twin keeps in float32, and why.
+
+    Raises:
+        ExportError: statistics of another graph.
+    """
+    missing = [tensor for tensor in plan.tensors if tensor not in statistics.tensors]
+    if missing:
+        raise ExportError(
+            f"no calibration statistics for {missing[0]}", "calibrate with this graph again"
+        )
+    model = onnx.load(source)
+    graph = Graph(model)
+    writer = QdqWriter(model if twin is None else onnx.load(twin))
+    for group in plan.groups:
+        values = join([statistics.tensors[tensor] for tensor in group])
+        chosen = choose_range(values, method, dialect.symmetric)
+        for tensor in group:
+            edges = plan.edges[tensor]
+            half = any(writer.is_half(name, index) for name, index in edges)
+            writer.quantize_tensor(edges, find_step(chosen, dialect.symmetric, half))
+    for name in plan.convolutions:
+        _quantize_convolution(writer, graph, name, statistics)
+    written = writer.finish({entry.key: entry.value for entry in model.metadata_props})
+    write_bytes(target, written.SerializeToString(deterministic=True))
+    kept = {**plan.kept, **(kept_fp32 or {})}
+    return Int8Conversion(target, count_precisions(written), kept, method, statistics.images)
+
+
+def observed_tensors(source: onnx.ModelProto, plans: Sequence[QuantizationPlan]) -> list[str]:
+    """Tensors whose statistics the plans need: what is quantized, and what convolutions read."""
+    graph = Graph(source)
+    names = [tensor for plan in plans for tensor in plan.tensors]
+    names += [graph.nodes[conv].input[0] for plan in plans for conv in plan.convolutions]
+    return list(dict.fromkeys(names))
+
+
+def count_precisions(model: onnx.ModelProto) -> dict[str, int]:
+    """Nodes by the precision they compute in; a move of INT8 values counts as INT8."""
+    graph = Graph(model)
+    restored: set[str] = set()
+    counts: Counter[str] = Counter()
+    for node in model.graph.node:
+        if node.op_type == "DequantizeLinear":
+            restored.add(node.output[0])
+        if node.op_type in _PLUMBING:
+            continue
+        computed = [name for name in node.input[:2] if name and _is_float(graph, name)]
+        int8 = bool(computed) and all(name in restored for name in computed)
+        if int8 and node.op_type in MOVES:
+            restored.update(node.output)
+        half = graph.element_type(node.output[0]) == TensorProto.FLOAT16
+        counts["int8" if int8 else "fp16" if half else "fp32"] += 1
+    return {name: counts[name] for name in ("int8", "fp16", "fp32") if counts[name]}
+
+
+def _is_float(graph: Graph, tensor: str) -> bool:
+    return graph.element_type(tensor) in (TensorProto.FLOAT, TensorProto.FLOAT16)
+
+
+def _quantize_convolution(
+    writer: QdqWriter, graph: Graph, name: str, statistics: Statistics
+) -> None:
+    node = graph.nodes[name]
+    weight, bias = graph.constant(node.input[1]), graph.constant(node.input[2])
+    group = next((item.i for item in node.attribute if item.name == "group"), 1)
+    quantized = quantize_weight(weight, writer.is_half(name, 1))
+    means = statistics.tensors[node.input[0]].channel_means
+    writer.quantize_weight(name, quantized, corrected_bias(bias, weight, quantized, means, group))

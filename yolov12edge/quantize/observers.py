@@ -1,0 +1,269 @@
+"""What values flow through a graph: one pass over the images, memory that does not grow with them.
+
+Per tensor: exact minimum and maximum, and a histogram of a strided sample, from which every
+calibration method takes its range. Histograms span [-limit, limit) with a limit that is a power of
+two: when a value falls outside, the limit doubles and bins merge in pairs, so no first pass has to
+find the ranges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from yolov12edge.errors import DataError, ExportError
+from yolov12edge.files import atomic_path
+
+Progress = Callable[[str, int, int], None]
+Array = NDArray[np.float32]
+
+BINS = 8192
+# Values of a tensor that enter its histogram per image; the extremes are taken from all values.
+SAMPLE = 8192
+SAVE_EVERY = 64
+# The smallest limit: 2**-20. Tensors below it count as zero.
+FIRST_EXPONENT = -20
+LAST_EXPONENT = 40
+
+
+@dataclass
+class TensorStatistics:
+    """Values of one tensor over all images.
+
+    Attributes:
+        low, high: exact extremes.
+        limit: the histogram spans [-limit, limit).
+        counts: (BINS,) sampled values a bin.
+        elements: values of the tensor in one image.
+        channel_sums: (C,) sum over images of the channel means, for 4-dimensional tensors.
+        images: how many were seen.
+    """
+
+    low: float
+    high: float
+    limit: float
+    counts: NDArray[np.int64]
+    elements: int
+    channel_sums: NDArray[np.float64]
+    images: int
+
+    @property
+    def channel_means(self) -> NDArray[np.float64]:
+        """(C,) mean of every channel; empty for tensors without channels."""
+        return self.channel_sums / max(1, self.images)
+
+    @property
+    def centres(self) -> NDArray[np.float64]:
+        """(BINS,) middle of every bin."""
+        width = 2 * self.limit / BINS
+        return (np.arange(BINS) + 0.5) * width - self.limit
+
+    def add(self, values: Array) -> None:
+        """Take in one image's values, (1, ...).
+
+        Raises:
+            ExportError: NaN or infinity among them.
+        """
+        flat = values.reshape(-1)
+        low, high = float(flat.min()), float(flat.max())
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise ExportError(
+                "an image makes NaN or infinity inside the float32 graph",
+                "check the checkpoint with: yolov12edge inspect",
+            )
+        self.low, self.high = min(self.low, low), max(self.high, high)
+        self.elements = flat.size
+        self._widen(max(-low, high))
+        # An odd stride does not fall into step with rows; the start moves with the image.
+        stride = max(1, flat.size // SAMPLE) | 1
+        sample = flat[self.images % stride :: stride]
+        index = ((sample + self.limit) * (BINS / (2 * self.limit))).astype(np.int64)
+        self.counts += np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
+        if values.ndim == 4:
+            means = values[0].reshape(values.shape[1], -1).mean(axis=1, dtype=np.float64)
+            self.channel_sums = means if self.images == 0 else self.channel_sums + means
+        self.images += 1
+
+    def _widen(self, reach: float) -> None:
+        while reach >= self.limit and self.limit < 2.0**LAST_EXPONENT:
+            merged = self.counts.reshape(-1, 2).sum(axis=1)
+            self.counts = np.zeros(BINS, np.int64)
+            self.counts[BINS // 4 : BINS // 4 * 3] = merged
+            self.limit *= 2
+
+    def widened(self, limit: float) -> NDArray[np.int64]:
+        """The histogram over a limit at least as large as its own."""
+        copy = TensorStatistics(
+            self.low,
+            self.high,
+            self.limit,
+            self.counts,
+            self.elements,
+            self.channel_sums,
+            self.images,
+        )
+        while copy.limit < limit:
+            copy._widen(copy.limit)
+        return copy.counts
+
+
+def empty_statistics() -> TensorStatistics:
+    """Statistics of a tensor that was not seen yet."""
+    return TensorStatistics(
+        low=0.0,
+        high=0.0,
+        limit=2.0**FIRST_EXPONENT,
+        counts=np.zeros(BINS, np.int64),
+        elements=0,
+        channel_sums=np.zeros(0),
+        images=0,
+    )
+
+
+@dataclass
+class Statistics:
+    """Statistics of every observed tensor.
+
+    Attributes:
+        tensors: by name.
+        images: how many were seen.
+        key: what they were taken from; statistics of another key are never mixed in.
+    """
+
+    tensors: dict[str, TensorStatistics]
+    images: int
+    key: str
+
+    def save(self, path: Path) -> None:
+        """Write everything to an .npz, with a checksum."""
+        names = list(self.tensors)
+        values = [self.tensors[name] for name in names]
+        arrays: dict[str, NDArray[np.generic]] = {
+            "numbers": np.array([[v.low, v.high, v.limit, v.elements] for v in values]),
+            "counts": np.array([v.counts for v in values], dtype=np.int64).reshape(-1, BINS),
+            "channels": np.array([len(v.channel_sums) for v in values], dtype=np.int64),
+            "sums": np.concatenate([np.zeros(0), *(v.channel_sums for v in values)]),
+        }
+        head = {"key": self.key, "images": self.images, "names": names, "sha256": _digest(arrays)}
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(
+                file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays
+            )
+
+
+def load_statistics(path: Path, key: str) -> Statistics | None:
+    """Statistics that were saved under this key, or None if there are none or they are damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            head = json.loads(archive["head"].tobytes())
+            arrays = {name: archive[name] for name in ("numbers", "counts", "channels", "sums")}
+        if head["key"] != key or head["sha256"] != _digest(arrays):
+            return None
+        ends = np.cumsum(arrays["channels"])
+        sums = np.split(arrays["sums"], ends[:-1]) if len(ends) else []
+        tensors = {
+            name: TensorStatistics(
+                float(low), float(high), float(limit), counts, int(elements), part, head["images"]
+            )
+            for name, (low, high, limit, elements), counts, part in zip(
+                head["names"], arrays["numbers"], arrays["counts"], sums, strict=True
+            )
+        }
+        return Statistics(tensors, int(head["images"]), key)
+    # A cache file may hold anything; whatever cannot be read is taken as absent.
+    except Exception:
+        return None
+
+
+def _digest(arrays: dict[str, NDArray[np.generic]]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}{array.dtype}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def observe(
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    images: Iterable[Array],
+    total: int,
+    *,
+    key: str = "",
+    partial: Path | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Statistics:
+    """Run a float32 graph once over the images and keep statistics of some of its tensors.
+
+    Args:
+        model: float32, input `images`.
+        tensors: what to observe; the input itself may be among them.
+        images: (3, H, W) RGB in 0..1, read one at a time.
+        total: how many images there are, for progress.
+        key: names model, images and preprocessing; needed to go on after an interruption.
+        partial: where to save unfinished statistics every 64 images; a file of the same key is
+            continued from.
+        threads: CPU threads; ONNX Runtime's choice if None.
+        progress: called with (label, images done, images).
+
+    Raises:
+        DataError: no images.
+        ExportError: a tensor becomes NaN or infinite.
+    """
+    session = _open(model, tensors, threads)
+    entry = model.graph.input[0]
+    batch = entry.type.tensor_type.shape.dim[0].dim_value or 1
+    found = load_statistics(partial, key) if partial is not None else None
+    if found is None or list(found.tensors) != list(tensors):
+        found = Statistics({name: empty_statistics() for name in tensors}, 0, key)
+    wanted = [name for name in tensors if name != entry.name]
+    for position, image in enumerate(images):
+        if position < found.images:
+            continue
+        feed = np.repeat(image[None], batch, axis=0)
+        values = dict(zip(wanted, session.run(wanted, {entry.name: feed}), strict=True))
+        values[entry.name] = feed
+        for name, statistics in found.tensors.items():
+            statistics.add(values[name][:1])
+        found.images += 1
+        if progress:
+            progress("calibrating", found.images, total)
+        if partial is not None and found.images % SAVE_EVERY == 0:
+            found.save(partial)
+    if not found.images:
+        raise DataError(
+            "calibration needs real images and got none",
+            "pass --calib DIR (pictures as the camera sees them) or --data data.yaml",
+        )
+    if partial is not None:
+        partial.unlink(missing_ok=True)
+    return found
+
+
+def _open(
+    model: onnx.ModelProto, tensors: Sequence[str], threads: int | None
+) -> onnxruntime.InferenceSession:
+    """A session that yields the tensors; ONNX Runtime keeps optimizing what lies between them."""
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    known = {value.name for value in [*opened.graph.output, *opened.graph.input]}
+    opened.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for name in tensors if name not in known
+    )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(
+        opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )

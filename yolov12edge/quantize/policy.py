@@ -1,0 +1,143 @@
+"""Which tensors of a graph become INT8, which share a scale, and what stays float and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import onnx
+
+from yolov12edge.errors import UsageError
+from yolov12edge.quantize.graph import Graph
+from yolov12edge.quantize.rules import Dialect
+
+# Operators with arithmetic worth doing in INT8: what is left of these is reported.
+WEIGHTY = frozenset({"Conv", "MatMul"})
+
+Edge = tuple[str, int]
+"""Name of a node and position of its input."""
+
+
+@dataclass(frozen=True)
+class QuantizationPlan:
+    """What a dialect makes of a graph.
+
+    Attributes:
+        edges: tensor to the inputs that read it as INT8.
+        groups: tensors that share one scale.
+        convolutions: nodes with INT8 weights.
+        kept: nodes that stay float, and the rule that left them.
+    """
+
+    edges: dict[str, tuple[Edge, ...]]
+    groups: tuple[tuple[str, ...], ...]
+    convolutions: tuple[str, ...]
+    kept: dict[str, str]
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """Every tensor that is quantized."""
+        return tuple(self.edges)
+
+
+def plan_quantization(
+    model: onnx.ModelProto, dialect: Dialect, keep_blocks: Sequence[str] = ()
+) -> QuantizationPlan:
+    """Apply the rules of a dialect to a float graph.
+
+    Args:
+        model: float32 graph of this package.
+        dialect: rules of a family of runtimes.
+        keep_blocks: dotted module paths whose nodes stay float, as drift reports name them.
+
+    Raises:
+        UsageError: a block that the graph does not have.
+    """
+    planner = _Planner(Graph(model), dialect)
+    kept: dict[str, str] = {}
+    missing = [block for block in keep_blocks if not planner.holds(block)]
+    if missing:
+        raise UsageError(
+            f"the model has no block {missing[0]!r}",
+            "name blocks as the drift report does, for example model.6.m.0",
+        )
+    convolutions = []
+    for node in model.graph.node:
+        reason = _reason_to_keep(planner.graph, dialect, node, keep_blocks)
+        if reason is not None:
+            if node.op_type in WEIGHTY:
+                kept[node.name] = reason
+            continue
+        inputs = {
+            index for rule in dialect.quantize for index in rule.inputs(planner.graph, node)
+        }
+        for index in sorted(inputs):
+            planner.quantize(node, index)
+        if node.op_type == "Conv" and 0 in inputs:
+            convolutions.append(node.name)
+    return QuantizationPlan(
+        {tensor: tuple(sorted(edges)) for tensor, edges in planner.edges.items()},
+        planner.groups(),
+        tuple(convolutions),
+        kept,
+    )
+
+
+def in_block(node: str, block: str) -> bool:
+    """Whether a node belongs to a block or to one inside it."""
+    return node.startswith((f"{block}.", f"{block}/"))
+
+
+def _reason_to_keep(
+    graph: Graph, dialect: Dialect, node: onnx.NodeProto, blocks: Sequence[str]
+) -> str | None:
+    if any(in_block(node.name, block) for block in blocks):
+        return "keep-float: asked for"
+    for rule in dialect.keep:
+        if rule.applies(graph, node):
+            return f"{rule.name}: {rule.why}"
+    return None
+
+
+class _Planner:
+    """Collects the tensors to quantize and which of them share a scale."""
+
+    def __init__(self, graph: Graph, dialect: Dialect) -> None:
+        self.graph = graph
+        self.edges: dict[str, set[Edge]] = {}
+        self._through = dialect.moved_through
+        self._parents: dict[str, str] = {}
+
+    def holds(self, block: str) -> bool:
+        return any(in_block(name, block) for name in self.graph.nodes)
+
+    def quantize(self, node: onnx.NodeProto, index: int) -> str:
+        """Make one input INT8, as far up as the dialect moves; returns a tensor of its group."""
+        tensor = node.input[index]
+        producer = self.graph.producer(tensor)
+        if producer is not None and producer.op_type in self._through:
+            sources = [
+                self.quantize(producer, source)
+                for source in (
+                    self.graph.data_inputs(producer) if producer.op_type == "Concat" else [0]
+                )
+            ]
+            for source in sources[1:]:
+                self._join(sources[0], source)
+            return sources[0]
+        self.edges.setdefault(tensor, set()).add((node.name, index))
+        return tensor
+
+    def groups(self) -> tuple[tuple[str, ...], ...]:
+        found: dict[str, list[str]] = {}
+        for tensor in self.edges:
+            found.setdefault(self._root(tensor), []).append(tensor)
+        return tuple(tuple(group) for group in found.values())
+
+    def _join(self, first: str, second: str) -> None:
+        self._parents[self._root(second)] = self._root(first)
+
+    def _root(self, tensor: str) -> str:
+        while (parent := self._parents.get(tensor, tensor)) != tensor:
+            tensor = parent
+        return tensor

@@ -1,0 +1,93 @@
+"""Rules that hold for every runtime."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import onnx
+
+from yolov12edge.quantize.graph import Graph
+from yolov12edge.quantize.rules.base import KeepFloat, QuantizeInputs
+
+_DECODE = re.compile(r"\.decode/")
+_ATTENTION = re.compile(r"\.attn/(scores|mixed)$")
+
+
+def _decoding(graph: Graph, node: onnx.NodeProto) -> bool:
+    return _DECODE.search(node.name) is not None
+
+
+def _ends_a_branch(graph: Graph, node: onnx.NodeProto) -> bool:
+    """A convolution of the head whose result goes to the decoding as it is."""
+    return node.op_type == "Conv" and any(
+        consumer.name.endswith("/flat") for consumer in graph.consumers(node.output[0])
+    )
+
+
+def _reads_the_image(graph: Graph, node: onnx.NodeProto) -> bool:
+    return node.op_type == "Conv" and graph.producer(node.input[0]) is None
+
+
+def is_attention_product(node: onnx.NodeProto) -> bool:
+    """Q x K^T or weights x V."""
+    return node.op_type == "MatMul" and _ATTENTION.search(node.name) is not None
+
+
+def is_depthwise(graph: Graph, node: onnx.NodeProto) -> bool:
+    """A convolution of every channel by itself."""
+    if node.op_type != "Conv":
+        return False
+    groups = next((item.i for item in node.attribute if item.name == "group"), 1)
+    return groups > 1 and groups == graph.constant(node.input[1]).shape[0]
+
+
+def _convolution_input(graph: Graph, node: onnx.NodeProto) -> Sequence[int]:
+    return (0,) if node.op_type == "Conv" else ()
+
+
+def _sum_inputs(graph: Graph, node: onnx.NodeProto) -> Sequence[int]:
+    return graph.data_inputs(node) if node.op_type == "Add" else ()
+
+
+def _product_inputs(graph: Graph, node: onnx.NodeProto) -> Sequence[int]:
+    return (0, 1) if is_attention_product(node) else ()
+
+
+DECODING = KeepFloat(
+    "decoding",
+    "the box distribution, anchors and score sigmoid decide sub-pixel positions and thresholds",
+    _decoding,
+)
+HEAD_OUTPUTS = KeepFloat(
+    "head-outputs",
+    "last convolution of a head branch: its output is the box distribution or the class logit",
+    _ends_a_branch,
+)
+STEM = KeepFloat(
+    "stem",
+    "the first convolution reads three channels that use all 256 steps: little work, much loss",
+    _reads_the_image,
+)
+ATTENTION_PRODUCTS = KeepFloat(
+    "attention-products",
+    "Q x K^T and weights x V run fused with their softmax in float",
+    lambda graph, node: is_attention_product(node),
+)
+DEPTHWISE = KeepFloat(
+    "depthwise",
+    "a depthwise convolution is bound by memory, not arithmetic, and each channel has its own range",
+    is_depthwise,
+)
+
+CONVOLUTIONS = QuantizeInputs(
+    "convolutions",
+    "input of every convolution; its output stays float so that bias and SiLU fuse into it",
+    _convolution_input,
+)
+RESIDUAL_SUMS = QuantizeInputs(
+    "residual-sums", "both sides of a residual sum, so that the skip stays INT8", _sum_inputs
+)
+ATTENTION_INPUTS = QuantizeInputs(
+    "attention-inputs", "both sides of Q x K^T and of weights x V", _product_inputs
+)

@@ -1,0 +1,13 @@
+"""What TensorRT and TensorRT-RTX want: symmetric INT8 at the inputs of convolutions."""
+
+from __future__ import annotations
+
+from yolov12edge.quantize.rules import common
+from yolov12edge.quantize.rules.base import Dialect
+
+TENSORRT = Dialect(
+    name="tensorrt",
+    symmetric=True,
+    keep=(common.DECODING, common.HEAD_OUTPUTS, common.STEM, common.ATTENTION_PRODUCTS),
+    quantize=(common.CONVOLUTIONS,),
+)

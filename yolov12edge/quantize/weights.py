@@ -1,0 +1,88 @@
+"""Weights as INT8, one scale an output channel, and the bias that makes up for their rounding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+WEIGHT_MAX = 127
+# FP16's smallest normal number: below it a scale loses bits, in FP16 and in what is built from it.
+SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
+_SHARES = np.linspace(0.5, 1.0, 51)
+
+
+@dataclass(frozen=True)
+class QuantizedWeight:
+    """INT8 weights.
+
+    Attributes:
+        values: (O, I, kh, kw) int8 in -127..127.
+        scales: (O,) float32; weight = values * scale.
+    """
+
+    values: NDArray[np.int8]
+    scales: Array
+
+    @property
+    def restored(self) -> NDArray[np.float64]:
+        """(O, I, kh, kw) what the INT8 weights stand for."""
+        scales = self.scales.astype(np.float64).reshape(-1, *[1] * (self.values.ndim - 1))
+        return self.values * scales
+
+
+def quantize_weight(weight: Array, half_scales: bool) -> QuantizedWeight:
+    """Round weights to INT8, each output channel with the scale of least squared error.
+
+    Args:
+        weight: (O, I, kh, kw).
+        half_scales: round scales to FP16 first, for graphs that store them so.
+    """
+    flat = weight.reshape(len(weight), -1).astype(np.float64)
+    reach = np.abs(flat).max(axis=1)
+    best_error = np.full(len(flat), np.inf)
+    best_scale = np.ones(len(flat))
+    for share in _SHARES:
+        scale = _storable(reach * share / WEIGHT_MAX, half_scales)
+        rounded = _round(flat, scale)
+        error = ((rounded * scale[:, None] - flat) ** 2).sum(axis=1)
+        better = error < best_error
+        best_error[better], best_scale[better] = error[better], scale[better]
+    values = _round(flat, best_scale).astype(np.int8).reshape(weight.shape)
+    return QuantizedWeight(values, best_scale.astype(np.float32))
+
+
+def corrected_bias(
+    bias: Array,
+    weight: Array,
+    quantized: QuantizedWeight,
+    means: NDArray[np.float64],
+    group: int,
+) -> Array:
+    """Bias that keeps every output channel's mean.
+
+    Rounding changes the weights by dW and the mean output by dW x E[x]; the bias takes it back
+    (bias correction: Nagel et al., "Data-free quantization", arXiv 1906.04721, section 4.2).
+
+    Args:
+        bias: (O,).
+        weight: (O, I / group, kh, kw).
+        means: (I,) mean of every input channel over the calibration images.
+        group: of the convolution.
+    """
+    change = (quantized.restored - weight).sum(axis=(2, 3))
+    outputs = len(weight) // group
+    inputs = means.reshape(group, -1).repeat(outputs, axis=0)
+    return (bias - (change * inputs).sum(axis=1)).astype(np.float32)
+
+
+def _storable(scale: NDArray[np.float64], half: bool) -> NDArray[np.float64]:
+    stored = np.maximum(scale, SMALLEST_SCALE)
+    return stored.astype(np.float16 if half else np.float32).astype(np.float64)
+
+
+def _round(flat: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.clip(np.round(flat / scale[:, None]), -WEIGHT_MAX, WEIGHT_MAX)

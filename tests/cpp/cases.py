@@ -1,0 +1,171 @@
+"""Random cases of letterboxing and decoding, as records that host_tool reads, with Python's answers."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from io import BytesIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from yolov12edge.data import Letterbox, Placement, to_batch
+from yolov12edge.evaluate.detections import non_max_suppression
+
+RGB, BGR, RGBA, BGRA, NV12, YUYV = range(6)
+
+_TO_RGB = {
+    BGR: cv2.COLOR_BGR2RGB,
+    RGBA: cv2.COLOR_RGBA2RGB,
+    BGRA: cv2.COLOR_BGRA2RGB,
+    NV12: cv2.COLOR_YUV2RGB_NV12,
+    YUYV: cv2.COLOR_YUV2RGB_YUY2,
+}
+_DETECTION = np.dtype([("box", "<f4", 4), ("score", "<f4"), ("class", "<i4")])
+
+
+@dataclass(frozen=True)
+class LetterboxCase:
+    """A frame as a camera gives it, and the input size to fit it to."""
+
+    frame: NDArray[np.uint8]
+    format: int
+    width: int
+    height: int
+    stride: int
+    input_width: int
+    input_height: int
+
+    def record(self) -> bytes:
+        numbers = (1, self.format, self.width, self.height, self.stride)
+        sizes = (self.input_width, self.input_height, self.frame.nbytes)
+        return struct.pack("<8i2f", *numbers, *sizes, 0, 0) + self.frame.tobytes()
+
+    def check(self, answer: BytesIO) -> None:
+        letterbox = Letterbox(self.input_height, self.input_width)
+        expected, placement = letterbox(self.rgb())
+        gain, left, top = struct.unpack("<3d", answer.read(24))
+        assert (gain, left, top) == (placement.gain, placement.left, placement.top), self
+        pixels = np.frombuffer(answer.read(expected.size), np.uint8).reshape(expected.shape)
+        np.testing.assert_array_equal(pixels, expected, str(self))
+        planes = to_batch([expected])[0]
+        for name in ("tensor", "twin of the CUDA kernel"):
+            found = np.frombuffer(answer.read(4 * planes.size), np.float32).reshape(planes.shape)
+            np.testing.assert_array_equal(found, planes, f"{name}: {self}")
+
+    def rgb(self) -> NDArray[np.uint8]:
+        """The frame as OpenCV converts it."""
+        if self.format == NV12:
+            rows = self.frame.reshape(-1, self.stride)[:, : self.width]
+            return cv2.cvtColor(np.ascontiguousarray(rows), _TO_RGB[NV12])
+        samples = {RGB: 3, BGR: 3, RGBA: 4, BGRA: 4, YUYV: 2}[self.format]
+        rows = self.frame.reshape(self.height, self.stride)[:, : self.width * samples]
+        pixels = np.ascontiguousarray(rows).reshape(self.height, self.width, samples)
+        return pixels if self.format == RGB else cv2.cvtColor(pixels, _TO_RGB[self.format])
+
+    def __str__(self) -> str:
+        return (
+            f"format {self.format}, {self.width}x{self.height}, stride {self.stride} "
+            f"to {self.input_width}x{self.input_height}"
+        )
+
+
+@dataclass(frozen=True)
+class DecodeCase:
+    """A detector's output and the options to decode it with."""
+
+    output: NDArray[np.float32]
+    confidence: float
+    iou: float
+    max_detections: int
+    multi_label: bool
+    image: tuple[int, int]
+
+    def record(self) -> bytes:
+        rows, anchors = self.output.shape
+        numbers = (2, rows - 4, anchors, self.max_detections, self.multi_label)
+        sizes = (*self.image, self.output.nbytes)
+        header = struct.pack("<8i2f", *numbers, *sizes, self.confidence, self.iou)
+        return header + self.output.tobytes()
+
+    def check(self, answer: BytesIO) -> None:
+        expected = non_max_suppression(
+            self.output, self.confidence, self.iou, self.max_detections, self.multi_label
+        )
+        (count,) = struct.unpack("<i", answer.read(4))
+        assert count == len(expected)
+        found = np.frombuffer(answer.read(_DETECTION.itemsize * count), _DETECTION)
+        np.testing.assert_array_equal(found["box"], expected.boxes)
+        np.testing.assert_array_equal(found["score"], expected.scores)
+        np.testing.assert_array_equal(found["class"], expected.classes)
+        width, height = self.image
+        _, placement = Letterbox(640, 640)(np.zeros((height, width, 3), np.uint8))
+        boxes = np.frombuffer(answer.read(16 * count), np.float32).reshape(-1, 4)
+        np.testing.assert_array_equal(boxes, expected.to_image(placement).boxes)
+
+
+def letterbox_cases(rng: np.random.Generator, count: int) -> list[LetterboxCase]:
+    return [_letterbox_case(rng, index) for index in range(count)]
+
+
+def _letterbox_case(rng: np.random.Generator, index: int) -> LetterboxCase:
+    form = index % 6
+    largest = 900 if index % 50 == 0 else 120
+    width, height = (int(side) for side in rng.integers(1, largest, 2))
+    if index % 7 == 0:
+        input_width = input_height = 64
+        width, height = [(128, 128), (128, 96), (1, 50), (50, 1), (1, 1), (64, 64)][index // 7 % 6]
+    else:
+        input_width, input_height = (32 * int(side) for side in rng.integers(1, 6, 2))
+    if form in (NV12, YUYV):
+        width += width % 2
+    if form == NV12:
+        height += height % 2
+    samples = {RGB: 3, BGR: 3, RGBA: 4, BGRA: 4, NV12: 1, YUYV: 2}[form]
+    stride = width * samples + int(rng.integers(0, 3)) * 2
+    rows = height * 3 // 2 if form == NV12 else height
+    frame = rng.integers(0, 256, (rows, stride), np.uint8)
+    return LetterboxCase(frame, form, width, height, stride, input_width, input_height)
+
+
+def decode_cases(rng: np.random.Generator, count: int) -> list[DecodeCase]:
+    return [_decode_case(rng, index) for index in range(count)]
+
+
+def _decode_case(rng: np.random.Generator, index: int) -> DecodeCase:
+    classes = int(rng.integers(1, 90))
+    anchors = int(rng.integers(1, 400))
+    output = np.empty((4 + classes, anchors), np.float32)
+    crowd = 640 if index % 2 else 60
+    output[:2] = rng.uniform(0, crowd, (2, anchors))
+    output[2:4] = rng.uniform(1, 120, (2, anchors))
+    output[4:] = rng.random((classes, anchors)) ** 6
+    if index % 3 == 0:
+        # Few different values: ties in score, boxes that coincide.
+        output = np.round(output * 8) / 8
+    if index % 5 == 0:
+        odd = rng.choice(np.array([np.nan, np.inf, -np.inf, -1, 0, 3e38], np.float32), 6)
+        output.reshape(-1)[rng.integers(0, output.size, 6)] = odd
+    return DecodeCase(
+        output,
+        confidence=float(np.float32(rng.choice([0.001, 0.25, 0.5]))),
+        iou=float(np.float32(rng.choice([0.0, 0.3, 0.7, 1.0]))),
+        max_detections=int(rng.choice([1, 20, 300])),
+        multi_label=bool(rng.integers(2)),
+        image=(int(rng.integers(1, 2000)), int(rng.integers(1, 2000))),
+    )
+
+
+def records(cases: list[LetterboxCase] | list[DecodeCase]) -> bytes:
+    return b"".join(case.record() for case in cases)
+
+
+def check_answers(cases: list[LetterboxCase] | list[DecodeCase], answers: bytes) -> None:
+    stream = BytesIO(answers)
+    for case in cases:
+        case.check(stream)
+    assert stream.read() == b"", "more answers than cases"
+
+
+__all__ = ["Placement", "check_answers", "decode_cases", "letterbox_cases", "records"]

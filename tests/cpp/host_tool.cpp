@@ -1,0 +1,88 @@
+// Runs recorded cases of letterbox and decode: binary records on stdin, results on stdout.
+//
+// A record is eight int32 and two floats, then its payload; see cases.py for the meanings.
+
+#include <cstdint>
+#include <cstdio>
+#include <vector>
+
+#include "yolov12edge/cuda/letterbox_job.hpp"
+#include "yolov12edge/decode.hpp"
+#include "yolov12edge/letterbox.hpp"
+
+namespace {
+
+using namespace yolov12edge;
+
+template <typename T>
+bool read(std::vector<T>& values, std::size_t count) {
+  values.resize(count);
+  return std::fread(values.data(), sizeof(T), count, stdin) == count;
+}
+
+template <typename T>
+void write(const T* values, std::size_t count) {
+  std::fwrite(values, sizeof(T), count, stdout);
+}
+
+struct Header {
+  std::int32_t kind, a, b, c, d, e, f, payload;
+  float confidence, iou;
+};
+
+// a: format, b: width, c: height, d: stride, e: input width, f: input height
+int letterbox(const Header& header) {
+  std::vector<std::uint8_t> data;
+  if (!read(data, static_cast<std::size_t>(header.payload))) return 1;
+  const ImageView image{data.data(), header.b, header.c, header.d,
+                        static_cast<PixelFormat>(header.a)};
+  const LetterboxSpec spec{header.f, header.e};
+  const std::size_t size = 3U * static_cast<std::size_t>(header.e) * static_cast<std::size_t>(header.f);
+  std::vector<float> tensor(size), twin(size);
+  std::vector<std::uint8_t> pixels(size);
+  static Letterbox letterbox(spec);
+  if (letterbox.spec().width != spec.width || letterbox.spec().height != spec.height) {
+    letterbox = Letterbox(spec);
+  }
+  const Result<Placement> placement = letterbox.to_tensor(image, tensor.data());
+  if (!placement || !letterbox.to_pixels(image, pixels.data())) return 1;
+  const auto columns = detail::linear_taps(image.width, placement->scaled_width, detail::Edge::collapse);
+  const auto rows = detail::linear_taps(image.height, placement->scaled_height, detail::Edge::keep);
+  cuda::letterbox_on_cpu(
+      cuda::make_job(*checked(image), spec, *placement, columns.data(), rows.data()), twin.data());
+  const double numbers[] = {placement->gain, double(placement->left), double(placement->top)};
+  write(numbers, 3);
+  write(pixels.data(), size);
+  write(tensor.data(), size);
+  write(twin.data(), size);
+  return 0;
+}
+
+// a: classes, b: anchors, c: max detections, d: multi label, e: image width, f: image height
+int decode(const Header& header) {
+  std::vector<float> data;
+  if (!read(data, static_cast<std::size_t>(header.payload) / sizeof(float))) return 1;
+  const DecodeOptions options{header.confidence, header.iou, header.c, header.d != 0};
+  static Decoder decoder;
+  const auto& found = decoder({data.data(), header.a, header.b}, options);
+  const auto count = static_cast<std::int32_t>(found.size());
+  write(&count, 1);
+  write(found.data(), found.size());
+  const Placement placement = place({640, 640}, header.e, header.f);
+  for (const Detection& detection : found) {
+    const Box box = placement.to_image(detection.box);
+    write(&box, 1);
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main() {
+  static_assert(sizeof(Header) == 40 && sizeof(Detection) == 24 && sizeof(Box) == 16);
+  std::vector<Header> header;
+  while (read(header, 1)) {
+    if ((header[0].kind == 1 ? letterbox(header[0]) : decode(header[0])) != 0) return 1;
+  }
+  return 0;
+}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -10,21 +10,20 @@ from rich.text import Text
 from yolov12edge.bench.environment import Environment
 from yolov12edge.bench.report import BenchReport, Timing
 from yolov12edge.files import readable_size
+from yolov12edge.tables import add_numbers, new_table, spaced
 
 
 def render_bench(report: BenchReport) -> RenderableType:
     """Latency and stage tables, the environment and the verdict."""
-    return Group(
-        _latency_table(report), _stage_table(report), _where(report), Text(report.verdict, "bold")
-    )
+    where = _where(report).append(f"\n{report.verdict}", "bold not dim")
+    return spaced([_latency_table(report), _stage_table(report), where])
 
 
 def _latency_table(report: BenchReport) -> Table:
-    table = Table(title=f"latency in ms, batch {report.batch}, {report.rounds} rounds")
+    table = new_table(f"latency in ms, batch {report.batch}, {report.rounds} rounds")
     table.add_column("artifact", overflow="fold")
-    table.add_column("runtime", overflow="fold")
-    for name in ("min", "p50", "p90", "p99", "img/s", "ratio"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("runtime", no_wrap=True)
+    add_numbers(table, "min", "p50", "p90", "p99", "img/s", "ratio")
     ratios = {ratio.name: f"{ratio.ratio:.2f}" for ratio in report.ratios}
     for timing in report.artifacts:
         latency = timing.latency_ms
@@ -39,10 +38,9 @@ def _latency_table(report: BenchReport) -> Table:
 
 
 def _stage_table(report: BenchReport) -> Table:
-    table = Table(title=f"stages in ms, {report.pictures}")
+    table = new_table(f"stages in ms, {report.pictures}")
     table.add_column("artifact", overflow="fold")
-    for name in ("preprocess", "infer", "postprocess", "file", "loaded"):
-        table.add_column(name, justify="right", no_wrap=True)
+    add_numbers(table, "preprocess", "infer", "postprocess", "file", "loaded")
     for timing in report.artifacts:
         table.add_row(escape(timing.name), *_stages(timing))
     return table

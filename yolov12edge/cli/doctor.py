@@ -39,18 +39,22 @@ def command(
 
 
 def _render(report: DoctorReport) -> RenderableType:
-    from rich.console import Group
     from rich.markup import escape
-    from rich.table import Table
     from rich.text import Text
 
-    runtimes = Table("runtime", "version", "here", title=f"Python {report.python}, {report.system}")
+    from yolov12edge.tables import new_table, spaced
+
+    runtimes = new_table(f"Python {report.python}, {report.system}")
+    for column in ("runtime", "version", "here"):
+        runtimes.add_column(column)
     for runtime in report.runtimes:
         state = "usable" if runtime.available else runtime.reason
         runtimes.add_row(runtime.name, runtime.version or "-", escape(state))
-    targets = Table("target", "can", "why not more")
+    targets = new_table()
+    for column in ("target", "can", "why not more"):
+        targets.add_column(column)
     for target in report.targets:
         targets.add_row(target.name, target.summary, escape(target.reason))
     gpus = [f"GPU: {gpu.name} (SM{gpu.compute_capability})" for gpu in report.gpus]
     lines = [*(gpus or ["GPU: none with an NVIDIA driver"]), f"judge: {report.judge.reason}"]
-    return Group(runtimes, targets, Text("\n".join(lines)))
+    return spaced([runtimes, targets, Text("\n".join(lines))])

@@ -37,9 +37,12 @@ def command(
 
 def _all(recipes: list[Recipe]) -> RenderableType:
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table("target", "hardware", "runs on", "precision")
+    from yolov12edge.tables import new_table
+
+    table = new_table()
+    for column in ("target", "hardware", "runs on", "precision"):
+        table.add_column(column)
     for recipe in recipes:
         backend = f"{recipe.backend} {recipe.version or ''}".strip()
         table.add_row(recipe.name, escape(recipe.title), backend, recipe.precision.default)
@@ -48,12 +51,15 @@ def _all(recipes: list[Recipe]) -> RenderableType:
 
 def _one(recipe: Recipe) -> RenderableType:
     from rich.markup import escape
-    from rich.table import Table
+
+    from yolov12edge.tables import new_table
 
     why = recipe.why
     sms = ", ".join(f"SM{sm}" for sm in recipe.compute_capabilities)
     allowed = ", ".join(recipe.precision.allowed)
-    table = Table("choice", "value", "why", title=escape(f"{recipe.name}: {recipe.title}"))
+    table = new_table(f"{recipe.name}: {recipe.title}")
+    for column in ("choice", "value", "why"):
+        table.add_column(column)
     table.add_row("backend", recipe.backend, escape(why.backend))
     table.add_row("version", recipe.version or "any", escape(why.version))
     if recipe.jetpack:

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from yolov12edge.evaluate.report import DriftReport, TensorError
+from yolov12edge.tables import add_numbers, new_table, spaced
 
 
 def render_drift(report: DriftReport, title: str = "drift") -> RenderableType:
     """The figures as a table, the verdict and its reasons below it."""
-    table = Table(title=title, title_justify="left", show_header=True)
-    table.add_column("")
-    table.add_column("reference", justify="right")
-    table.add_column("artifact", justify="right")
-    table.add_column("kept or error", justify="right")
+    table = new_table(title)
+    table.add_column()
+    add_numbers(table, "reference", "artifact", "kept or error")
     if report.objects is not None:
         for name, before, after in (
             ("mAP50-95", report.map_reference, report.map_artifact),
@@ -33,7 +31,7 @@ def render_drift(report: DriftReport, title: str = "drift") -> RenderableType:
     table.add_row("score shift", "", "", _number(report.score_shift, "+.4f"))
     for name, error in (report.tensors or {}).items():
         table.add_row(name, "", "", _tensor(error))
-    return Group(table, *_verdict(report))
+    return spaced([table, Group(*_verdict(report))])
 
 
 def _verdict(report: DriftReport) -> list[Text]:

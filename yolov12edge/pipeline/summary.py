@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -10,6 +10,7 @@ from yolov12edge.bench.render import render_bench
 from yolov12edge.evaluate import render_drift
 from yolov12edge.files import readable_size
 from yolov12edge.pipeline.export import ExportOutcome
+from yolov12edge.tables import add_numbers, new_table, spaced
 
 
 def export_summary(outcome: ExportOutcome) -> RenderableType:
@@ -24,14 +25,13 @@ def export_summary(outcome: ExportOutcome) -> RenderableType:
         parts.append(render_bench(outcome.bench))
     if outcome.engine_note:
         parts.append(Text(outcome.engine_note))
-    return Group(*parts)
+    return spaced(parts)
 
 
 def _proof_table(outcome: ExportOutcome) -> Table:
-    table = _table("rewrite steps, proved in float64")
-    for column, justify in (("step", "left"), ("modules", "right"), ("box error", "right")):
-        table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    table.add_column("score error", justify="right")
+    table = new_table("rewrite steps, proved in float64")
+    table.add_column("step")
+    add_numbers(table, "modules", "box error", "score error")
     for step in outcome.manifest.parity.steps:
         table.add_row(
             step.step, str(step.changed), f"{step.box_error:.1e} px", f"{step.score_error:.1e}"
@@ -40,9 +40,9 @@ def _proof_table(outcome: ExportOutcome) -> Table:
 
 
 def _file_table(outcome: ExportOutcome) -> Table:
-    table = _table(str(outcome.folder))
+    table = new_table(str(outcome.folder))
     table.add_column("file")
-    table.add_column("size", justify="right")
+    add_numbers(table, "size")
     table.add_column("sha256")
     for name, digest in outcome.manifest.files.items():
         size = readable_size((outcome.folder / name).stat().st_size)
@@ -51,10 +51,9 @@ def _file_table(outcome: ExportOutcome) -> Table:
 
 
 def _comparison(outcome: ExportOutcome) -> Table:
-    table = _table("what each artifact keeps of the checkpoint")
+    table = new_table("what each artifact keeps of the checkpoint")
     table.add_column("artifact")
-    for column in ("mAP50-95", "self-mAP", "matched", "gate"):
-        table.add_column(column, justify="right")
+    add_numbers(table, "mAP50-95", "self-mAP", "matched", "gate")
     first = next(iter(outcome.drift.values()))
     if first.map_reference is not None:
         table.add_row("checkpoint (torch)", f"{first.map_reference:.4f}", "", "", "")
@@ -67,10 +66,6 @@ def _comparison(outcome: ExportOutcome) -> Table:
             "passed" if report.gate.passed else "FAILED",
         )
     return table
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", pad_edge=False)
 
 
 def _number(value: float | None) -> str:

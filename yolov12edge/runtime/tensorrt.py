@@ -24,7 +24,7 @@ def load_library() -> ModuleType:
         raise UnsupportedError(f"TensorRT is not usable here: {error}", _INSTALL) from error
     # tensorrt-stubs makes `import tensorrt` work with nothing behind it.
     if not hasattr(tensorrt, "Runtime"):
-        raise UnsupportedError("TensorRT is not installed (only its type stubs are)", _INSTALL)
+        raise UnsupportedError("TensorRT is not installed (only type stubs)", _INSTALL)
     version = tuple(int(part) for part in tensorrt.__version__.split(".")[:2])
     if version < OLDEST or version[0] > NEWEST_MAJOR:
         raise UnsupportedError(

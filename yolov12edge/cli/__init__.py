@@ -10,6 +10,7 @@ import typer
 
 from yolov12edge import __version__
 from yolov12edge.cli import bench, build, doctor, export, predict, quantize, targets, verify
+from yolov12edge.cli.output import JsonDocument, print_json
 from yolov12edge.errors import EXIT_INTERRUPTED, EdgeError, UsageError
 
 # ClickException, whether typer uses click or, as of late, carries it inside itself.
@@ -61,6 +62,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     `--debug`, anywhere on the line, shows the traceback of an error.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    JsonDocument.printed = False
     debug = "--debug" in arguments
     if debug:
         arguments.remove("--debug")
@@ -96,8 +98,6 @@ def _fail(arguments: list[str], code: int, message: str, hint: str) -> NoReturn:
     """One line what is wrong, one line what to do; as JSON too where that was asked for."""
     message = " ".join(message.split())
     if "--json" in arguments:
-        from yolov12edge.cli.output import print_json
-
         document: dict[str, Any] = {"error": {"code": code, "message": message, "hint": hint}}
         print_json(document)
     print(f"error: {message}", file=sys.stderr)

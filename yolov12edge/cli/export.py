@@ -59,7 +59,8 @@ def command(
     quiet: QuietOption = False,
 ) -> None:
     """Carry a checkpoint to a verified artifact: ONNX, lower precision, engine, verdict."""
-    from yolov12edge.pipeline.export import ExportRequest, export_run, parse_image_size
+    from yolov12edge.cli.arguments import parse_image_size
+    from yolov12edge.pipeline.export import ExportRequest, export_run
     from yolov12edge.pipeline.summary import export_summary
 
     output = Output(json, quiet)

@@ -111,8 +111,20 @@ class Output:
             _console(stderr=False).print(text, highlight=False)
 
 
+class JsonDocument:
+    """The one JSON document that a command may print; what comes second is dropped.
+
+    A command that printed its result and then fails has had its document: the error is on stderr.
+    """
+
+    printed = False
+
+
 def print_json(document: dict[str, Any]) -> None:
     """Print `document` with its schema version as the one JSON document on stdout."""
+    if JsonDocument.printed:
+        return
+    JsonDocument.printed = True
     versioned = {"schema_version": SCHEMA_VERSION} | document
     sys.stdout.write(json.dumps(versioned, indent=2, ensure_ascii=False) + "\n")
     sys.stdout.flush()

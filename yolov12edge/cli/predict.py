@@ -64,7 +64,7 @@ def command(
 def _size(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
-    from yolov12edge.pipeline.export import parse_image_size
+    from yolov12edge.cli.arguments import parse_image_size
 
     return parse_image_size(text)
 

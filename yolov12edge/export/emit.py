@@ -321,8 +321,9 @@ def _decode(
     bins = _reshape(graph, joined(boxes, "boxes"), (4, REG_MAX, anchors), "bins")
     spread = graph.add("Softmax", [bins], bins.shape, "probabilities", axis=2)
     flat = _reshape(graph, spread, (4 * REG_MAX, anchors), "flat_probabilities")
-    matrix = graph.weight("matrix", _numbers(module.matrix))
-    cells = graph.add("MatMul", [matrix, flat], (4, anchors), "cells")
+    # A convolution, not MatMul: TensorRT-RTX refuses float32 matrix products on Turing.
+    matrix = graph.weight("matrix", _numbers(module.matrix)[..., None])
+    cells = graph.add("Conv", [flat, matrix], (4, anchors), "cells", kernel_shape=[1])
     stride = graph.weight("strides", _numbers(strides))
     pixels = graph.add("Mul", [cells, stride], (4, anchors), "pixels")
     offset = graph.weight("anchors", _numbers(offsets))

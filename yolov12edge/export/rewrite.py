@@ -1,7 +1,8 @@
 """From the detector to an export model, in small named steps, each proved before the next.
 
 Every step keeps the function exactly; the proof compares the stepped model with the detector in
-float64, where an exact rewrite differs by rounding alone (about 1e-12) and a wrong one cannot hide.
+float64, where an exact rewrite differs by rounding alone (1e-13 to 1e-8 px, as far as the weights
+amplify it) and a wrong one cannot hide.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from yolov12edge.model.scales import HEAD_DIM
 
 # P4 is 6 x 10 here: the four areas cut through rows, the hard case of area attention.
 PROOF_SHAPE = (2, 3, 96, 160)
-PROOF_TOLERANCE = 1e-8
+PROOF_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)

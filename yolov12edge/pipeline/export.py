@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -146,19 +145,6 @@ class ExportOutcome:
                 f"the artifact drifted: {verdict.gate.reasons[0]}",
                 f"see {self.folder / DRIFT_FILE}; a wider gate is --max-drop F",
             )
-
-
-def parse_image_size(text: str) -> tuple[int, int]:
-    """Read "640" or "480x640" as (height, width).
-
-    Raises:
-        UsageError: neither form.
-    """
-    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip().lower())
-    if match is None:
-        raise UsageError(f"cannot read the image size {text!r}", "write 640 or 480x640 (HxW)")
-    height = int(match[1])
-    return height, int(match[2]) if match[2] else height
 
 
 def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> ExportOutcome:
@@ -350,7 +336,7 @@ def _build(
         return None, f"{recipe.backend} runs the ONNX file as it is"
     if not request.build:
         return None, "not asked for (--no-build)"
-    available, why = builder_available(recipe.backend)
+    available, why = builder_available(recipe.backend, recipe.compute_capabilities, recipe.version)
     if not available:
         return None, why
     try:

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 
-import torch
-
 from yolov12edge.engine import builder_available
+from yolov12edge.runtime.cuda import find_gpus
 
-RTX_TARGETS = {
-    75: "turing",
-    80: "rtx-ampere",
-    86: "rtx-ampere",
-    89: "rtx-ada",
-    120: "rtx-blackwell",
-}
+RTX_TARGETS = {75: "turing", 86: "rtx-ampere", 89: "rtx-ada", 120: "rtx-blackwell"}
 
 
 def default_target() -> tuple[str, str]:
@@ -22,12 +15,11 @@ def default_target() -> tuple[str, str]:
     built, why = builder_available("tensorrt")
     if built:
         return "tensorrt-local", why
-    if torch.cuda.is_available():
-        major, minor = torch.cuda.get_device_capability()
-        name = RTX_TARGETS.get(10 * major + minor)
-        built, why = builder_available("tensorrt_rtx")
+    for gpu in find_gpus():
+        name = RTX_TARGETS.get(gpu.compute_capability)
+        built, why = builder_available("tensorrt_rtx", (gpu.compute_capability,))
         if name and built:
-            return name, f"{torch.cuda.get_device_name()}, {why}"
+            return name, f"{gpu.name}, {why}"
     if importlib.util.find_spec("openvino"):
         return "cpu-openvino", "no GPU builder here, and OpenVINO is installed"
     return "cpu-onnxruntime", "no GPU builder and no OpenVINO here"

@@ -37,6 +37,21 @@ def add_numbers(table: Table, *names: str) -> None:
         table.add_column(name, justify="right", no_wrap=True)
 
 
+def new_fields(title: str = "") -> Table:
+    """An empty list of named values: add rows of a name and a text."""
+    table = Table(
+        title=Text(title, "bold") if title else None,
+        title_justify="left",
+        box=None,
+        show_header=False,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
 def spaced(parts: Iterable[RenderableType]) -> Group:
     """The parts below each other with one empty line between."""
     lines = [line for part in parts for line in ("", part)]

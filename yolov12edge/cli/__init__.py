@@ -9,7 +9,17 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from yolov12edge import __version__
-from yolov12edge.cli import bench, build, doctor, export, predict, quantize, targets, verify
+from yolov12edge.cli import (
+    bench,
+    build,
+    doctor,
+    export,
+    inspect,
+    predict,
+    quantize,
+    targets,
+    verify,
+)
 from yolov12edge.cli.output import JsonDocument, print_json
 from yolov12edge.errors import EXIT_INTERRUPTED, EdgeError, UsageError
 
@@ -31,6 +41,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify": verify.command,
     "bench": bench.command,
     "predict": predict.command,
+    "inspect": inspect.command,
     "targets": targets.command,
     "doctor": doctor.command,
 }

@@ -1,7 +1,7 @@
 """From the PyTorch detector to a clean ONNX graph: rewrite steps, emission, lints, parity."""
 
 from yolov12edge.export.graph_view import GraphView
-from yolov12edge.export.lints import Finding, lint_graph
+from yolov12edge.export.lints import AttentionBlock, Finding, attention_blocks, lint_graph
 from yolov12edge.export.modules import ATTENTION_VARIANTS, AttentionVariant
 from yolov12edge.export.onnx_export import (
     ExportOptions,
@@ -16,6 +16,7 @@ from yolov12edge.export.rewrite import StepProof
 
 __all__ = [
     "ATTENTION_VARIANTS",
+    "AttentionBlock",
     "AttentionVariant",
     "ExportOptions",
     "Finding",
@@ -23,6 +24,7 @@ __all__ = [
     "OnnxExport",
     "Parity",
     "StepProof",
+    "attention_blocks",
     "check_parity",
     "export_onnx",
     "graph_statistics",

@@ -5,13 +5,16 @@ warning costs speed or clarity.
 """
 
 from yolov12edge.export.lints import attention, contract, numbers, structure
+from yolov12edge.export.lints.attention import AttentionBlock, attention_blocks
 from yolov12edge.export.lints.registry import LINTS, Finding, Lint, lint_graph
 
 __all__ = [
     "LINTS",
+    "AttentionBlock",
     "Finding",
     "Lint",
     "attention",
+    "attention_blocks",
     "contract",
     "lint_graph",
     "numbers",

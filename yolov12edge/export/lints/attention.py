@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import onnx
 
@@ -10,6 +11,31 @@ from yolov12edge.export.graph_view import GraphView
 from yolov12edge.export.lints.registry import Lint, register
 
 _LAYOUT = ("Transpose", "Reshape", "Cast", "QuantizeLinear", "DequantizeLinear")
+
+
+@dataclass(frozen=True)
+class AttentionBlock:
+    """One attention of a graph.
+
+    Attributes:
+        name: of the node that normalises the scores.
+        obstacles: what keeps engine builders from fusing it, one line each; empty if nothing.
+    """
+
+    name: str
+    obstacles: tuple[str, ...]
+
+
+def attention_blocks(view: GraphView) -> list[AttentionBlock]:
+    """Every attention of a graph, with Softmax or with a softmax spelled out."""
+    blocks = [
+        AttentionBlock(node.name, (*_scaled_late(view, node), *_value_left(view, node)))
+        for node in attention_softmaxes(view)
+    ]
+    blocks += [
+        AttentionBlock(node.name, (_spelled_out(node),)) for node in handwritten_softmaxes(view)
+    ]
+    return blocks
 
 
 def attention_softmaxes(view: GraphView) -> list[onnx.NodeProto]:
@@ -23,6 +49,51 @@ def attention_softmaxes(view: GraphView) -> list[onnx.NodeProto]:
     ]
 
 
+def handwritten_softmaxes(view: GraphView) -> list[onnx.NodeProto]:
+    """Divisions of an exponential by its sum."""
+    found = []
+    for node in view.nodes:
+        if node.op_type == "Div":
+            above, below = (view.upstream(node, index, "Cast") for index in (0, 1))
+            operators = (above and above.op_type, below and below.op_type)
+            if operators == ("Exp", "ReduceSum"):
+                found.append(node)
+    return found
+
+
+def _scaled_late(view: GraphView, node: onnx.NodeProto) -> Iterator[str]:
+    producer = view.upstream(node, 0, *_LAYOUT)
+    if producer is not None and producer.op_type in ("Mul", "Div"):
+        yield f"{node.name}: the scale stands between the product and Softmax"
+
+
+def _value_left(view: GraphView, node: onnx.NodeProto) -> Iterator[str]:
+    for product in _products(view, node):
+        if view.upstream(product, 0, *_LAYOUT) is not node:
+            yield f"{product.name}: V stands on the left of the second product"
+
+
+def _products(view: GraphView, node: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Matrix products that read a node's output, at once or through layout operators."""
+    found: list[onnx.NodeProto] = []
+    tensors, seen = [node.output[0]], set[str]()
+    while tensors:
+        tensor = tensors.pop()
+        if tensor in seen:
+            continue
+        seen.add(tensor)
+        for consumer in view.consumers.get(tensor, []):
+            if consumer.op_type == "MatMul":
+                found.append(consumer)
+            elif consumer.op_type in _LAYOUT:
+                tensors.append(consumer.output[0])
+    return found
+
+
+def _spelled_out(node: onnx.NodeProto) -> str:
+    return f"{node.name}: a softmax spelled out"
+
+
 @register
 class ScaleBeforeProduct(Lint):
     """TensorRT fuses attention only if Q or K is scaled before the first product."""
@@ -33,9 +104,7 @@ class ScaleBeforeProduct(Lint):
     def check(self, view: GraphView) -> Iterator[str]:
         """Yield one message an attention block that scales its scores."""
         for node in attention_softmaxes(view):
-            producer = view.upstream(node, 0, *_LAYOUT)
-            if producer is not None and producer.op_type in ("Mul", "Div"):
-                yield f"{node.name}: the scale stands between the product and Softmax"
+            yield from _scaled_late(view, node)
 
 
 @register
@@ -48,16 +117,7 @@ class ValueOnTheRight(Lint):
     def check(self, view: GraphView) -> Iterator[str]:
         """Yield one message an attention block with V on the left."""
         for node in attention_softmaxes(view):
-            for consumer in self._products(view, node):
-                if view.upstream(consumer, 0, *_LAYOUT) is not node:
-                    yield f"{consumer.name}: V stands on the left of the second product"
-
-    def _products(self, view: GraphView, node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-        for consumer in view.consumers.get(node.output[0], []):
-            if consumer.op_type == "MatMul":
-                yield consumer
-            elif consumer.op_type in _LAYOUT:
-                yield from self._products(view, consumer)
+            yield from _value_left(view, node)
 
 
 @register
@@ -69,15 +129,5 @@ class HandWrittenSoftmax(Lint):
 
     def check(self, view: GraphView) -> Iterator[str]:
         """Yield one message a hand-written softmax."""
-        for node in view.nodes:
-            if node.op_type != "Div":
-                continue
-            above = view.upstream(node, 0, "Cast")
-            below = view.upstream(node, 1, "Cast")
-            if (
-                above is not None
-                and below is not None
-                and above.op_type == "Exp"
-                and below.op_type == "ReduceSum"
-            ):
-                yield f"{node.name}: a softmax spelled out"
+        for node in handwritten_softmaxes(view):
+            yield _spelled_out(node)

@@ -1,0 +1,80 @@
+"""`yolov12edge inspect`: what an artifact is, and conversions that change no number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from yolov12edge.cli.output import JsonOption, Output, QuietOption
+
+
+def command(
+    path: Annotated[
+        Path, typer.Argument(help="A checkpoint, .onnx, .plan, .engine or run folder.")
+    ],
+    to: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads annotations at run time
+        typer.Option(help="Write the checkpoint as flat .safetensors."),
+    ] = None,
+    half: Annotated[bool, typer.Option("--half", help="With --to: store float16.")] = False,
+    strip: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write the plan without the prefix that Ultralytics puts before it."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Say what an artifact is and whether it is whole."""
+    from yolov12edge.pipeline.inspect import RunInspection, inspect_artifact
+    from yolov12edge.pipeline.inspect_render import render_inspection
+
+    output = Output(json, quiet)
+    _check_options(path, to, half, strip)
+    found = inspect_artifact(path)
+    document = found if isinstance(found, dict) else found.model_dump(mode="json")
+    if to is not None:
+        document = document | {"written": _convert(path, to, half)}
+    if strip is not None:
+        document = document | {"written": _strip(path, strip)}
+    output.result(document, render_inspection(found))
+    if "written" in document:
+        output.info(f"\nwritten: {document['written']['file']}")
+    problem = found.problem if isinstance(found, RunInspection) else None
+    if problem is not None:
+        raise problem
+
+
+def _check_options(path: Path, to: Path | None, half: bool, strip: Path | None) -> None:
+    from yolov12edge.errors import UsageError
+    from yolov12edge.runtime.open import PLAN_SUFFIXES, TORCH_SUFFIXES
+
+    suffix = "" if path.is_dir() else path.suffix.lower()
+    if to is not None and suffix not in TORCH_SUFFIXES:
+        raise UsageError(f"--to converts checkpoints, not {path}", "pass a .pt or .safetensors")
+    if to is not None and to.suffix != ".safetensors":
+        raise UsageError(f"--to writes .safetensors, not {to.name}", "end its name in .safetensors")
+    if half and to is None:
+        raise UsageError("--half needs --to", "say where to write with --to FILE.safetensors")
+    if strip is not None and suffix not in PLAN_SUFFIXES:
+        raise UsageError(f"--strip is for plans, not {path}", "pass a .plan or .engine")
+
+
+def _convert(path: Path, to: Path, half: bool) -> dict[str, Any]:
+    from yolov12edge.checkpoints import read_checkpoint, save_safetensors
+
+    return _written(save_safetensors(read_checkpoint(path), to, half))
+
+
+def _strip(path: Path, destination: Path) -> dict[str, Any]:
+    from yolov12edge.runtime.plan_file import strip_prefix
+
+    strip_prefix(path, destination)
+    return _written(destination)
+
+
+def _written(path: Path) -> dict[str, Any]:
+    from yolov12edge.files import sha256_file
+
+    return {"file": str(path), "bytes": path.stat().st_size, "sha256": sha256_file(path)}

@@ -243,6 +243,15 @@ def test_another_input_size_is_compared_by_detections_only(images, scenes):
     assert (report.matched, report.tensors, report.levels) == (1.0, None, None)
 
 
+def test_boxes_beyond_the_image_still_match(images, scenes):
+    # A wide picture leaves padding above and below, where these boxes lie.
+    for path in images:
+        cv2.imwrite(str(path), np.zeros((16, SIDE, 3), np.uint8))
+    outside = [([[4, 2, 20, 18], [40, 50, 60, 62]], [0.9, 0.8], [0, 1])] * 6
+    report = measure_drift(runner(outside), runner(outside), images)
+    assert (report.matched, report.self_map, report.mean_iou) == (1.0, 1.0, 1.0)
+
+
 def test_gates(images, scenes, dataset):
     def two():
         return runner(scenes, lambda boxes, scores, kinds: (boxes[:2], scores[:2], kinds[:2]))
@@ -303,10 +312,11 @@ def test_memory_does_not_grow_with_the_images(tmp_path):
     def peak(count):
         fresh = ScriptedRunner([np.zeros((84, 8400), np.float32)], side=640)
         tracemalloc.start()
-        measure_drift(fresh, fresh, [path] * count)
-        used = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return used
+        try:
+            measure_drift(fresh, fresh, [path] * count)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
 
     peak(1)
     assert peak(12) < peak(4) + 1_000_000

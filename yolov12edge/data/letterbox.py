@@ -34,15 +34,17 @@ class Placement:
     width: int
     height: int
 
-    def to_image(self, boxes: FloatArray) -> FloatArray:
-        """(..., 4) xyxy boxes in input pixels to original pixels, clipped to the image.
+    def to_image(self, boxes: FloatArray, clip: bool = True) -> FloatArray:
+        """(..., 4) xyxy boxes in input pixels to original pixels, clipped to the image if asked.
 
         Example:
             >>> Placement(0.5, 0, 70, 640, 480).to_image(np.array([[10.0, 80.0, 20.0, 90.0]]))
             array([[20., 20., 40., 40.]])
         """
-        limits = np.array([self.width, self.height] * 2, dtype=boxes.dtype)
-        return np.clip((boxes - self._offset(boxes)) / self.gain, 0, limits)
+        boxes = (boxes - self._offset(boxes)) / self.gain
+        if not clip:
+            return boxes
+        return np.clip(boxes, 0, np.array([self.width, self.height] * 2, dtype=boxes.dtype))
 
     def to_input(self, boxes: FloatArray) -> FloatArray:
         """(..., 4) xyxy boxes in original pixels to input pixels."""

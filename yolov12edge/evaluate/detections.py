@@ -50,10 +50,15 @@ class Detections:
         keep = self.scores > score
         return Detections(self.boxes[keep], self.scores[keep], self.classes[keep])
 
-    def to_image(self, placement: Placement) -> Detections:
-        """From input pixels to pixels of the original image, clipped to it."""
-        boxes = placement.to_image(self.boxes).astype(np.float32, copy=False)
+    def to_image(self, placement: Placement, clip: bool = True) -> Detections:
+        """From input pixels to pixels of the original image, clipped to it if asked."""
+        boxes = placement.to_image(self.boxes, clip).astype(np.float32, copy=False)
         return Detections(boxes, self.scores, self.classes)
+
+    def clipped(self, width: int, height: int) -> Detections:
+        """Cut to an image of `width` x `height` pixels."""
+        limits = np.array([width, height] * 2, dtype=np.float32)
+        return Detections(np.clip(self.boxes, 0, limits), self.scores, self.classes)
 
 
 def non_max_suppression(

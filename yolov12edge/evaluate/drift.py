@@ -182,13 +182,14 @@ class _Side:
                 path,
                 references[index],
                 _detect(own_outputs[index], fitted[index][1]),
+                fitted[index][1],
                 truths[index],
             )
 
 
 def _detect(output: Array, placement: Placement) -> Detections:
     found = non_max_suppression(output, CONFIDENCE, NMS_IOU, MAX_DETECTIONS, multi_label=True)
-    return found.to_image(placement)
+    return found.to_image(placement, clip=False)
 
 
 def _truth(labels: Labels, placement: Placement) -> Detections:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov12edge.data.letterbox import Letterbox
+from yolov12edge.data.letterbox import Letterbox, Placement
 from yolov12edge.evaluate.average_precision import MatchTable
 from yolov12edge.evaluate.detections import Detections
 from yolov12edge.evaluate.pairs import MATCH_IOU, pair
@@ -68,16 +68,26 @@ class Meter:
             self._tensors.add(reference, on_equal_input)
 
     def add_detections(
-        self, path: Path, reference: Detections, artifact: Detections, objects: Detections | None
+        self,
+        path: Path,
+        reference: Detections,
+        artifact: Detections,
+        placement: Placement,
+        objects: Detections | None,
     ) -> None:
-        """One image's detections in original pixels, and its labelled objects."""
+        """One image's detections in original pixels, and its labelled objects.
+
+        Against labels the detections are clipped to the image, as for COCO; against each other
+        they are not, since boxes beyond the edge would lose their area and with it their partners.
+        """
         truth, found = reference.above(TRUTH_SCORE), artifact.above(TRUTH_SCORE)
         self._self[0].add(reference, truth)
         self._self[1].add(artifact, truth)
         if self._labelled and objects is not None:
             self._objects += len(objects)
-            self._labelled[0].add(reference, objects)
-            self._labelled[1].add(artifact, objects)
+            size = (placement.width, placement.height)
+            self._labelled[0].add(reference.clipped(*size), objects)
+            self._labelled[1].add(artifact.clipped(*size), objects)
         pairs = pair(truth, found)
         self._detections += (len(truth), len(found))
         self._matched += len(pairs.iou)

@@ -29,8 +29,9 @@ from yolov12edge.model.detector import ROUTES
 from yolov12edge.model.head import DetectionHead
 from yolov12edge.model.scales import HEAD_DIM
 
-# P4 is 6 x 10 here: the four areas cut through rows, the hard case of area attention.
-PROOF_SHAPE = (2, 3, 96, 160)
+# P4 is 6 x 4 here: the four areas cut through rows, the hard case of area attention. Small, since
+# float64 convolutions are slow.
+PROOF_SHAPE = (2, 3, 96, 64)
 PROOF_TOLERANCE = 1e-6
 
 

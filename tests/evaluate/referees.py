@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 
+import numpy as np
 import pytest
 
 
@@ -44,6 +45,32 @@ def as_coco(detections, truth, num_classes):
 
 
 def pycocotools_precision(dataset, results):
+    return _pycocotools(dataset, results).eval["precision"][:, :, :, 0, 2]
+
+
+def pycocotools_area(dataset, results):
+    """(threshold, class) area under the monotonous precision-recall curve, from its matches."""
+    evaluation = _pycocotools(dataset, results)
+    images, kinds = evaluation.params.imgIds, evaluation.params.catIds
+    ranges = len(evaluation.params.areaRng)
+    areas = np.full((10, len(kinds)), -1.0)
+    for column in range(len(kinds)):
+        start = column * ranges * len(images)
+        parts = [part for part in evaluation.evalImgs[start : start + len(images)] if part]
+        objects = sum(len(part["gtIds"]) for part in parts)
+        if not objects:
+            continue
+        scores = np.concatenate([part["dtScores"] for part in parts])
+        matches = np.concatenate([part["dtMatches"] for part in parts], axis=1) > 0
+        matches = matches[:, np.argsort(-scores, kind="mergesort")]
+        for row, hits in enumerate(matches):
+            precisions = [hits[: end + 1].mean() for end in range(len(hits))]
+            steps = [max(precisions[at:]) for at in np.flatnonzero(hits)]
+            areas[row, column] = sum(steps) / objects
+    return areas
+
+
+def _pycocotools(dataset, results):
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -54,7 +81,7 @@ def pycocotools_precision(dataset, results):
         evaluation = COCOeval(coco, coco.loadRes(results), "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
-    return evaluation.eval["precision"][:, :, :, 0, 2]
+    return evaluation
 
 
 def faster_precision(dataset, results):

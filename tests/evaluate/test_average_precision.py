@@ -12,6 +12,7 @@ from tests.evaluate.referees import (
     assert_same,
     faster_precision,
     names,
+    pycocotools_area,
     pycocotools_precision,
 )
 from yolov12edge.evaluate import Detections, average_precision
@@ -44,6 +45,13 @@ def random_images(seed, images, num_classes, levels=None, crowd=12):
     return detections, truth
 
 
+def filled(detections, truth, num_classes, sampled=True):
+    table = MatchTable(names(num_classes), sampled)
+    for found, objects in zip(detections, truth, strict=True):
+        table.add(found, objects)
+    return table
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 2**31), st.integers(1, 8), st.integers(1, 4), st.sampled_from([None, 3]))
 def test_equals_pycocotools(seed, images, num_classes, levels):
@@ -52,6 +60,29 @@ def test_equals_pycocotools(seed, images, num_classes, levels):
     if results:
         found = average_precision(detections, truth, names(num_classes))
         assert_same(found, pycocotools_precision(dataset, results), num_classes)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 3), st.sampled_from([None, 3]))
+def test_whole_area_equals_the_matches_of_pycocotools(seed, images, num_classes, levels):
+    detections, truth = random_images(seed, images, num_classes, levels)
+    dataset, results = as_coco(detections, truth, num_classes)
+    if results:
+        table = filled(detections, truth, num_classes, sampled=False)
+        found = table.resampled(np.ones((1, images), np.int64))[0].T
+        expected = pycocotools_area(dataset, results)
+        np.testing.assert_allclose(np.nan_to_num(found, nan=-1), expected, atol=1e-12)
+
+
+def test_one_missed_object_of_many_costs_its_share():
+    boxes = np.arange(200)[:, None] * [20, 0, 20, 0] + [0, 0, 10, 10]
+    kinds = np.repeat([0, 1], 100)
+    scores = np.linspace(0.9, 0.3, 200).astype(np.float32)
+    truth = [Detections(boxes.astype(np.float32), scores, kinds)]
+    found = [Detections(truth[0].boxes[:-1], scores[:-1], kinds[:-1])]
+    whole = filled(found, truth, 2, sampled=False).average_precision()
+    assert whole.map == pytest.approx(1 - 0.5 / 100)
+    assert average_precision(found, truth, names(2)).map == pytest.approx(1 - 0.5 / 101)
 
 
 def test_equals_both_referees_on_many_images():
@@ -87,9 +118,7 @@ def test_perfect_and_absent_detections():
 
 def test_resampling_equals_evaluating_the_drawn_images_again():
     detections, truth = random_images(11, 12, 3)
-    table = MatchTable(names(3))
-    for found, objects in zip(detections, truth, strict=True):
-        table.add(found, objects)
+    table = filled(detections, truth, 3)
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, 12, (6, 12))
     weights = np.stack([np.bincount(row, minlength=12) for row in drawn])

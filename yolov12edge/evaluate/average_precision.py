@@ -58,10 +58,17 @@ def average_precision(
 
 
 class MatchTable:
-    """Which detection matches an object, at each IoU threshold, over a set of images."""
+    """Which detection matches an object, at each IoU threshold, over a set of images.
 
-    def __init__(self, names: Sequence[str]) -> None:
+    Args:
+        names: class names, by class index.
+        sampled: average the precision at COCO's 101 recalls; otherwise take the whole area under
+            the curve. Where all but one object is found, sampling loses a whole hundredth.
+    """
+
+    def __init__(self, names: Sequence[str], sampled: bool = True) -> None:
         self.names = tuple(names)
+        self.sampled = sampled
         self.images = 0
         self._objects: list[NDArray[np.int32]] = []
         self._scores: list[NDArray[np.float32]] = []
@@ -123,6 +130,7 @@ class MatchTable:
                     part[:, keys[of_class, 0]],
                     matches[of_class],
                     part[:, objects[objects[:, 1] == kind, 0]].sum(axis=1),
+                    self.sampled,
                 )
         return result
 
@@ -153,14 +161,18 @@ def _match(boxes: NDArray[np.float32], objects: NDArray[np.float32]) -> NDArray[
 
 
 def _interpolated(
-    weights: NDArray[np.int64], matches: NDArray[np.bool_], objects: NDArray[np.int64]
+    weights: NDArray[np.int64],
+    matches: NDArray[np.bool_],
+    objects: NDArray[np.int64],
+    sampled: bool,
 ) -> Float64Array:
-    """101-point average precision of one class.
+    """Average of one class's precision over recall, made monotonous from the right.
 
     Args:
         weights: (R, n) how often each detection counts, best score first.
         matches: (n, thresholds).
         objects: (R,) number of objects.
+        sampled: at 101 recalls, else everywhere.
 
     Returns:
         (R, thresholds); NaN where there are no objects.
@@ -173,9 +185,10 @@ def _interpolated(
         precision = found / np.maximum(seen[:, hits], 1)
         best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
         recall = found / np.maximum(objects, 1)[:, None]
-        # A recall point takes the precision of the first detection that reaches it.
-        reached = np.searchsorted(RECALLS, recall.ravel(), side="right").reshape(recall.shape)
-        points = np.diff(reached, axis=1, prepend=0)
-        result[:, threshold] = (best * points).sum(axis=1) / len(RECALLS)
+        if sampled:
+            # A recall point takes the precision of the first detection that reaches it.
+            reached = np.searchsorted(RECALLS, recall.ravel(), side="right")
+            recall = reached.reshape(recall.shape) / len(RECALLS)
+        result[:, threshold] = (best * np.diff(recall, axis=1, prepend=0)).sum(axis=1)
     result[objects == 0] = np.nan
     return result

@@ -49,7 +49,7 @@ class Meter:
         self._names = tuple(names)
         self._letterboxes = (reference_letterbox, artifact_letterbox)
         self._labelled = (MatchTable(names), MatchTable(names)) if labelled else None
-        self._self = (MatchTable(names), MatchTable(names))
+        self._self = (MatchTable(names, sampled=False), MatchTable(names, sampled=False))
         self._tensors = TensorErrors(reference_letterbox.height, reference_letterbox.width)
         self._nonfinite = 0
         self._objects = 0

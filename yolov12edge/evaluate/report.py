@@ -127,7 +127,8 @@ class DriftReport(_Document):
         objects: labelled objects in them; None without labels.
         map_reference, map_artifact, map50_reference, map50_artifact: against the labels.
         self_map, self_map50: of the artifact, with the reference's detections above the truth
-            score as truth.
+            score as truth; here precision is averaged over all recalls in place of COCO's 101,
+            which would take a whole hundredth for a single missed detection.
         drop: relative drop of the gate's metric.
         drop_interval: its 95% bootstrap interval over images.
         matched: share of the reference's detections above the truth score that the artifact finds

@@ -1,8 +1,8 @@
 """From the detector to an export model, in small named steps, each proved before the next.
 
 Every step keeps the function exactly; the proof compares the stepped model with the detector in
-float64, where an exact rewrite differs by rounding alone (1e-13 to 1e-8 px, as far as the weights
-amplify it) and a wrong one cannot hide.
+float64, where an exact rewrite differs by rounding alone. It looks at every layer and every
+attention block, not at the detections only: later layers may hide what a block does wrong.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from yolov12edge.model.scales import HEAD_DIM
 # float64 convolutions are slow.
 PROOF_SHAPE = (2, 3, 96, 64)
 PROOF_TOLERANCE = 1e-6
+BLOCK_TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class StepProof:
         changed: modules replaced or altered.
         box_error: largest difference of a box coordinate against the detector, pixels.
         score_error: largest difference of a score.
+        block_error: largest relative error (L2) of a layer's or an attention block's output.
     """
 
     step: str
@@ -52,6 +54,7 @@ class StepProof:
     changed: int
     box_error: float
     score_error: float
+    block_error: float
 
 
 @dataclass(frozen=True)
@@ -83,29 +86,62 @@ def rewrite(
     model = ExportModel(copy.deepcopy(reference.model), ROUTES).eval()
     generator = torch.Generator().manual_seed(0)
     probe = torch.rand(PROOF_SHAPE, generator=generator, dtype=torch.float64)
-    with torch.no_grad():
-        expected = reference(probe)
+    expected, blocks = _observe(reference, probe)
     proofs = []
     for step in _steps(variant, swap_attention):
         with torch.no_grad():
             changed = step.apply(model)
-            difference = (model(probe) - expected).abs()
+        output, stepped = _observe(model, probe)
+        difference = (output - expected).abs()
         proof = StepProof(
             step=step.name,
             why=step.why,
             changed=changed,
             box_error=float(difference[:, :4].max()),
             score_error=float(difference[:, 4:].max()),
+            block_error=max(_relative_error(stepped[name], blocks[name]) for name in blocks),
         )
         # A NaN compares false with everything, so ask for what must hold.
-        if not (proof.box_error <= PROOF_TOLERANCE and proof.score_error <= PROOF_TOLERANCE):
+        if not (
+            proof.box_error <= PROOF_TOLERANCE
+            and proof.score_error <= PROOF_TOLERANCE
+            and proof.block_error <= BLOCK_TOLERANCE
+        ):
             raise ExportError(
-                f"rewrite step {step.name!r} moved boxes by {proof.box_error:.2g} px and scores "
-                f"by {proof.score_error:.2g}",
+                f"rewrite step {step.name!r} moved boxes by {proof.box_error:.2g} px, scores by "
+                f"{proof.score_error:.2g} and a block by {proof.block_error:.2g} of its output",
                 "check the checkpoint for non-finite or extreme weights with: yolov12edge inspect",
             )
         proofs.append(proof)
     return model, tuple(proofs)
+
+
+def _observe(model: nn.Module, probe: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Decoded output and what every layer (but the head) and attention block yields, by path."""
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[[nn.Module, object, object], None]:
+        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
+            if isinstance(output, Tensor):
+                outputs[name] = output
+
+        return hook
+
+    handles = [
+        module.register_forward_hook(keep(name))
+        for name, module in model.named_modules()
+        if name.count(".") == 1 or name.endswith(".attn")
+    ]
+    with torch.no_grad():
+        decoded = model(probe)
+    for handle in handles:
+        handle.remove()
+    outputs.pop(f"model.{len(model.get_submodule('model')) - 1}", None)  # type: ignore[arg-type]
+    return decoded, outputs
+
+
+def _relative_error(produced: Tensor, expected: Tensor) -> float:
+    return float((produced - expected).norm() / expected.norm().clamp_min(1e-300))
 
 
 def _steps(variant: AttentionVariant, swap_attention: bool) -> list[RewriteStep]:

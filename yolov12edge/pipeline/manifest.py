@@ -90,6 +90,9 @@ class CalibrationSection(Section):
     sha256: str
     method: str
     seed: int
+    held_back: int = 0
+    trials: dict[str, float] = {}
+    file: str | None = None
 
 
 class TargetSection(Section):
@@ -120,6 +123,7 @@ class StepSection(Section):
     changed: int
     box_error: float
     score_error: float
+    block_error: float
 
 
 class ParitySection(Section):

@@ -31,10 +31,14 @@ def export_summary(outcome: ExportOutcome) -> RenderableType:
 def _proof_table(outcome: ExportOutcome) -> Table:
     table = new_table("rewrite steps, proved in float64")
     table.add_column("step")
-    add_numbers(table, "modules", "box error", "score error")
+    add_numbers(table, "modules", "box error", "score error", "block error")
     for step in outcome.manifest.parity.steps:
         table.add_row(
-            step.step, str(step.changed), f"{step.box_error:.1e} px", f"{step.score_error:.1e}"
+            step.step,
+            str(step.changed),
+            f"{step.box_error:.1e} px",
+            f"{step.score_error:.1e}",
+            f"{step.block_error:.1e}",
         )
     return table
 

@@ -90,7 +90,8 @@ def measure(
     entries = _entries(contenders)
     if batch < 1 or duration <= 0 or (runs is not None and runs < 1):
         raise UsageError(
-            "batch and runs start at 1 and the duration is more than 0", "see: bench --help"
+            "batch and runs start at 1 and the duration is more than 0",
+            "see: yolov12edge bench --help",
         )
     rng = np.random.default_rng(seed)
     shown = list(pictures) if pictures else _generated(rng)

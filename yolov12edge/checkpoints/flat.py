@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from yolov12edge.checkpoints.tensors import LazyTensor
-from yolov12edge.errors import CheckpointError
+from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.files import atomic_path
 
 METADATA_KEY = "yolov12edge"
@@ -70,7 +70,12 @@ def write_safetensors(path: Path, state: Mapping[str, Tensor], record: dict[str,
     """
     metadata = {"format": "pt", METADATA_KEY: json.dumps(record, ensure_ascii=False)}
     with atomic_path(path) as temporary:
-        save_file({name: t.contiguous() for name, t in state.items()}, temporary, metadata)
+        try:
+            save_file({name: t.contiguous() for name, t in state.items()}, temporary, metadata)
+        except SafetensorError as error:
+            raise UsageError(
+                f"cannot write {path}: {error}", "choose a folder with enough free space"
+            ) from error
 
 
 def _lazy(archive: Any, name: str) -> LazyTensor:

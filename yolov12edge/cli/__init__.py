@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
@@ -21,7 +22,7 @@ from yolov12edge.cli import (
     verify,
 )
 from yolov12edge.cli.output import JsonDocument, print_json
-from yolov12edge.errors import EXIT_INTERRUPTED, EdgeError, UsageError
+from yolov12edge.errors import EXIT_INTERRUPTED, EdgeError, UnsupportedError, UsageError
 
 # ClickException, whether typer uses click or, as of late, carries it inside itself.
 _LineError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -29,8 +30,9 @@ _LineError: type[Exception] = typer.BadParameter.__mro__[2]
 app = typer.Typer(
     name="yolov12edge",
     help="YOLOv12 from a PyTorch checkpoint to an edge engine, fast and provably still correct.",
-    no_args_is_help=True,
     add_completion=False,
+    # Plain help takes half as long to show as help in boxes, and has more room for its words.
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -78,9 +80,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     if debug:
         arguments.remove("--debug")
     try:
-        code = app(args=arguments, prog_name="yolov12edge", standalone_mode=False)
+        code = app(args=arguments or ["--help"], prog_name="yolov12edge", standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
-        _fail(arguments, EXIT_INTERRUPTED, "interrupted", "nothing was left half-written")
+        _fail(arguments, *_INTERRUPTED)
     except EdgeError as error:
         if debug:
             raise
@@ -96,13 +98,36 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        _fail(
-            arguments,
-            1,
-            f"unexpected {type(error).__name__}: {error}",
-            "run again with --debug and report the traceback",
-        )
+        _fail(arguments, *_explain(error))
     sys.exit(code if isinstance(code, int) else 0)
+
+
+_INTERRUPTED = (EXIT_INTERRUPTED, "interrupted", "nothing was left half-written")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def _explain(error: Exception) -> tuple[int, str, str]:
+    """Exit code, message and hint for what no part of the package expected."""
+    cause: BaseException | None = error
+    while cause is not None:
+        # A library interrupted while it is imported reports that it cannot be imported.
+        if isinstance(cause, KeyboardInterrupt):
+            return _INTERRUPTED
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
+        return (
+            UnsupportedError.exit_code,
+            "this machine has too little memory for this",
+            "use a smaller --imgsz or --batch, or fewer images",
+        )
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _FULL:
+        return UsageError.exit_code, str(error), "free some space, or write elsewhere with --out"
+    if number in _FORBIDDEN:
+        return UsageError.exit_code, str(error), "check the permissions of the file or folder"
+    name = type(error).__name__
+    return 1, f"unexpected {name}: {error}", "run again with --debug and report the traceback"
 
 
 def _fail(arguments: list[str], code: int, message: str, hint: str) -> NoReturn:

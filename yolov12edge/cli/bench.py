@@ -56,8 +56,10 @@ def command(
     from yolov12edge.bench.render import render_bench
     from yolov12edge.data import find_images, read_image
     from yolov12edge.evaluate import non_max_suppression
-    from yolov12edge.files import write_json
+    from yolov12edge.files import check_writable, write_json
 
+    if out is not None:
+        check_writable(out)
     output = Output(json, quiet)
     size = _image_size(imgsz)
     paths = [*([vs] if vs else []), *artifacts]

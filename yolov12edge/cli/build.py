@@ -56,6 +56,7 @@ def command(
         build_engine,
     )
     from yolov12edge.errors import UnsupportedError, UsageError
+    from yolov12edge.files import check_writable
     from yolov12edge.pipeline.recipe import load_recipe
 
     recipe = load_recipe(target)
@@ -81,6 +82,7 @@ def command(
         version_compatible=version_compatible,
         profiling_verbosity="detailed" if detailed else "layer_names_only",
     )
+    check_writable(plan)
     output = Output(json, quiet)
     try:
         with output.tracker() as progress:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
+
+from yolov12edge.files import json_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -126,7 +127,7 @@ def print_json(document: dict[str, Any]) -> None:
         return
     JsonDocument.printed = True
     versioned = {"schema_version": SCHEMA_VERSION} | document
-    sys.stdout.write(json.dumps(versioned, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(versioned, sys.stdout.encoding or "utf-8") + "\n")
     sys.stdout.flush()
 
 

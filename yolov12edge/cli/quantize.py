@@ -23,18 +23,22 @@ def command(
     quiet: QuietOption = False,
 ) -> None:
     """Convert a float32 ONNX file to FP16 with AutoCast on real images; ends stay float32."""
-    from yolov12edge.files import readable_size, sha256_file
+    from yolov12edge.errors import UsageError
+    from yolov12edge.files import check_writable, readable_size, sha256_file
     from yolov12edge.pipeline.export import FP16_IMAGES
     from yolov12edge.pipeline.image_sources import calibration_images
     from yolov12edge.quantize import convert_to_fp16
     from yolov12edge.runtime import open_artifact
 
+    if onnx.is_file() and onnx.suffix.lower() != ".onnx":
+        raise UsageError(f"{onnx} is not an .onnx file", "export the checkpoint first")
+    target = out or onnx.with_suffix(".fp16.onnx")
+    check_writable(target)
     output = Output(json, quiet)
     opened = open_artifact(onnx)
     opened.runner.close()
     calibration = calibration_images(calib, None, FP16_IMAGES, seed)
     assert calibration is not None
-    target = out or onnx.with_suffix(".fp16.onnx")
     with output.progress("converting to FP16", 1) as advance:
         images = calibration.tensors(opened.letterbox, FP16_IMAGES)
         result = convert_to_fp16(onnx, target, images)

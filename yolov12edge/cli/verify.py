@@ -50,12 +50,14 @@ def command(
     from yolov12edge.data import Dataset, find_images, load_dataset
     from yolov12edge.errors import GateFailed, UsageError
     from yolov12edge.evaluate import Gate, render_drift
-    from yolov12edge.files import write_bytes
+    from yolov12edge.files import check_writable, write_bytes
     from yolov12edge.pipeline.run_folder import main_artifact
     from yolov12edge.pipeline.verify import Subject, find_reference, verify_artifacts
 
     if (data is None) == (images is None):
         raise UsageError("verify needs images", "pass either --data data.yaml or --images DIR")
+    if out is not None:
+        check_writable(out)
     output = Output(json, quiet)
     path = main_artifact(artifact)
     dataset = (

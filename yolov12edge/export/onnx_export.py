@@ -26,6 +26,8 @@ from yolov12edge.runtime import open_runner
 
 SCORE_TOLERANCE = 1e-4
 BOX_TOLERANCE = 0.01
+# At 4096 an attention matrix at stride 32 has 16384 x 16384 entries, and it grows with side**4.
+MAX_SIDE = 4096
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,15 @@ class ExportOptions:
 
     def __post_init__(self) -> None:
         if self.height % 32 or self.width % 32 or min(self.height, self.width) < 32:
-            nearest = " or ".join(
-                f"{max(32, (side // 32 + up) * 32)}"
-                for side in [max(self.height, self.width)]
-                for up in (0, 1)
-            )
+            side = max(self.height, self.width, 32) // 32 * 32
             raise UsageError(
                 f"image size {self.height}x{self.width} is not a multiple of 32",
-                f"use a multiple of 32 for both sides, for example {nearest}",
+                f"use a multiple of 32 for both sides, for example {side} or {side + 32}",
+            )
+        if max(self.height, self.width) > MAX_SIDE:
+            raise UsageError(
+                f"image size {self.height}x{self.width} is beyond {MAX_SIDE} pixels a side",
+                "export for a smaller size, and cut larger pictures into tiles",
             )
         if self.batch is not None and self.batch < 1:
             raise UsageError(f"batch is {self.batch}", "use a batch of at least 1")

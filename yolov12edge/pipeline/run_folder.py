@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ OWN_FILES = (
     "model.onnx",
     "model.fp16.onnx",
     "model.int8.onnx",
+    "calibration.json",
     "engine.plan",
     "drift.json",
     "bench.json",
@@ -47,7 +49,8 @@ def staged_folder(final: Path) -> Iterator[Path]:
         ) from error
     try:
         yield stage
-        _move_into_place(stage, final)
+        with _interrupts_held():
+            _move_into_place(stage, final)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
         for folder in created:
@@ -56,9 +59,24 @@ def staged_folder(final: Path) -> Iterator[Path]:
         raise
 
 
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Let Ctrl-C wait until the block is done."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _move_into_place(stage: Path, final: Path) -> None:
     """Manifest last: while it is absent or old, nobody takes the folder for the new run."""
     staged = {path.name for path in stage.iterdir()}
+    for name in OWN_FILES:
+        if (final / name).is_dir():
+            raise UsageError(
+                f"{final / name} is a folder", "remove it, or choose another folder with --out"
+            )
     for name in OWN_FILES:
         if name not in staged:
             (final / name).unlink(missing_ok=True)
@@ -76,8 +94,10 @@ def main_artifact(path: Path) -> Path:
     The plan is not chosen: it runs only where its GPU is. Name it to verify it.
 
     Raises:
-        UsageError: the folder holds no artifact.
+        UsageError: there is nothing, or the folder holds no artifact.
     """
+    if not path.exists():
+        raise UsageError(f"no such file or folder: {path}", "check the path")
     if not path.is_dir():
         return path
     for name in ARTIFACT_PREFERENCE:

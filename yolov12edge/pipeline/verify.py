@@ -9,7 +9,7 @@ from pathlib import Path
 
 from yolov12edge.checkpoints import load_model
 from yolov12edge.data import Dataset, read_image, to_batch
-from yolov12edge.errors import CheckpointError, UsageError
+from yolov12edge.errors import CheckpointError, DataError, UsageError
 from yolov12edge.evaluate import Candidate, DriftReport, Gate, measure_drifts
 from yolov12edge.evaluate.blocks import trace_blocks
 from yolov12edge.files import sha256_file
@@ -54,7 +54,17 @@ def verify_artifacts(
         file name to report, in the order given. An ONNX file of this package is also followed
         block by block on its worst image: a block that no longer computes what the checkpoint's
         does fails the gate by name, even where mAP does not show it on these images.
+
+    Raises:
+        DataError: the data set has another number of classes, or an image cannot be read.
+        UsageError: the artifacts take images of different sizes.
     """
+    classes = detector.architecture.num_classes
+    if dataset.names and len(dataset.names) != classes:
+        raise DataError(
+            f"the data set has {len(dataset.names)} classes, the checkpoint has {classes}",
+            "pass the data set that the checkpoint was trained on",
+        )
     with contextlib.ExitStack() as stack:
         artifacts = [open_artifact(s.path, s.runtime, s.threads) for s in subjects]
         for artifact in artifacts:

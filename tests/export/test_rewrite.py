@@ -79,7 +79,7 @@ def swap_two_heads(model: ExportModel) -> int:
 @pytest.mark.parametrize("wrong", [forget_the_scale, swap_two_heads])
 def test_a_wrong_step_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, wrong: object) -> None:
     monkeypatch.setattr(rewriting, "scale_queries", wrong)
-    with pytest.raises(ExportError, match="'scale-into-query' moved .* of its output"):
+    with pytest.raises(ExportError, match=r"'scale-into-query' moved .* of its output"):
         rewrite(lively_model("n"))
 
 

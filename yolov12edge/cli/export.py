@@ -30,8 +30,14 @@ def command(
     ] = None,
     calib_images: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Most calibration images to use."),
+        typer.Option(min=1, help="Most calibration images to use; 256 if absent."),
     ] = None,
+    calib_method: Annotated[
+        str, typer.Option(help="auto, max, percentile, entropy or mse; for INT8 ranges.")
+    ] = "auto",
+    keep_float: Annotated[
+        str, typer.Option(help="Blocks that INT8 leaves in float: model.6.m.0,model.8")
+    ] = "",
     imgsz: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="640 or HxW; what the checkpoint was trained at if absent."),
@@ -72,6 +78,8 @@ def command(
         target=target,
         calibration=calib,
         calibration_limit=calib_images,
+        calibration_method=calib_method,
+        keep_float=tuple(block for block in keep_float.replace(",", " ").split()),
         image_size=parse_image_size(imgsz) if imgsz else None,
         batch=batch,
         data=data,

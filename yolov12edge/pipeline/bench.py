@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from yolov12edge.bench import BenchReport, Contender, measure
@@ -22,26 +22,31 @@ PICTURES = 8
 
 def bench_run(
     detector: Detector,
-    onnx: Path,
+    onnx: Sequence[Path],
     plan: Path | None,
     recipe: Recipe,
     images: Dataset | None,
     seed: int,
     progress: Progress,
 ) -> BenchReport:
-    """Time the checkpoint in torch, model.onnx and, where its GPU is here, the plan.
+    """Time the checkpoint in torch, ONNX files and, where its GPU is here, the plan.
 
-    The ONNX file runs in the recipe's runtime if that runs ONNX, else in ONNX Runtime. A plan
+    ONNX files run in the recipe's runtime if that runs ONNX, else in ONNX Runtime. A plan
     whose GPU is not here is left out: it is timed on its device with `yolov12edge bench`.
     """
     runtime = "openvino" if recipe.backend == "openvino" else "onnxruntime"
     with contextlib.ExitStack() as stack:
-        opened = open_artifact(onnx, runtime)
-        stack.callback(opened.runner.close)
+        artifacts = [open_artifact(path, runtime) for path in onnx]
+        for artifact in artifacts:
+            stack.callback(artifact.runner.close)
+        opened = artifacts[0]
         size = opened.runner.input_shape[2:]
         contenders = [
             Contender("checkpoint", TorchRunner(detector, *size), opened.letterbox),
-            Contender(onnx.name, opened.runner, opened.letterbox, onnx),
+            *(
+                Contender(path.name, artifact.runner, opened.letterbox, path)
+                for path, artifact in zip(onnx, artifacts, strict=True)
+            ),
         ]
         if plan is not None:
             with contextlib.suppress(UnsupportedError):

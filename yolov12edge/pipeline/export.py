@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,6 +44,7 @@ from yolov12edge.pipeline.manifest import (
     now,
     tool_section,
 )
+from yolov12edge.pipeline.quantization import AUTO, Int8Step, dialect_of, quantize_step
 from yolov12edge.pipeline.recipe import Precision, Recipe, load_recipe
 from yolov12edge.pipeline.run_folder import staged_folder
 from yolov12edge.pipeline.target import default_target
@@ -51,6 +53,8 @@ from yolov12edge.quantize import Fp16Conversion, convert_to_fp16
 
 FP32_FILE = "model.onnx"
 FP16_FILE = "model.fp16.onnx"
+INT8_FILE = "model.int8.onnx"
+CALIBRATION_FILE = "calibration.json"
 PLAN_FILE = "engine.plan"
 DRIFT_FILE = "drift.json"
 BENCH_FILE = "bench.json"
@@ -78,6 +82,8 @@ class ExportRequest:
         image_size: (height, width).
         batch: "N", or "MIN:OPT:MAX" for a symbolic one.
         calibration: folder, data.yaml or .npz; the train split of `data` if None.
+        calibration_method: auto, max, percentile, entropy or mse.
+        keep_float: blocks that INT8 leaves in float.
         data: data.yaml whose val split judges the result.
         build, verify, bench: whether to run these stages.
     """
@@ -89,6 +95,8 @@ class ExportRequest:
     target: str | None = None
     calibration: Path | None = None
     calibration_limit: int | None = None
+    calibration_method: str = AUTO
+    keep_float: tuple[str, ...] = ()
     image_size: tuple[int, int] | None = None
     batch: str = "1"
     data: Path | None = None
@@ -180,22 +188,30 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
         exported = export_onnx(detector, stage / FP32_FILE, options)
         parity = check_parity(detector, exported.path)
         voice.info(_graph_line(exported, parity))
-        artifact, conversion = exported.path, None
-        if precision == "fp16":
+        artifact, half, int8 = exported.path, None, None
+        if precision == "fp16" or (precision == "int8" and recipe.builds_engine):
             assert calibration is not None
-            conversion = _to_fp16(stage, exported, calibration, size, voice, progress)
-            artifact = conversion.path
+            half = _to_fp16(stage, exported, calibration, size, voice, progress)
+            artifact = half.path
+        if precision == "int8":
+            assert calibration is not None
+            int8 = _to_int8(request, recipe, stage, exported, half, calibration, voice, progress)
+            artifact = int8.conversion.path
         engine, reason = _build(request, recipe, artifact, batch, voice, progress)
-        drift = _verify(request, detector, judges, stage, artifact, progress)
+        files = [path for path in (exported.path, half and half.path, artifact) if path]
+        drift = _verify(request, recipe, detector, judges, files, progress)
         bench = None
         if request.bench:
             plan = engine.path if engine else None
-            bench = bench_run(detector, exported.path, plan, recipe, judges, request.seed, progress)
+            onnx_files = [exported.path] if recipe.builds_engine else dict.fromkeys(files)
+            bench = bench_run(
+                detector, list(onnx_files), plan, recipe, judges, request.seed, progress
+            )
             write_json(stage / BENCH_FILE, bench.model_dump(mode="json"))
         manifest = Manifest(
             **_artifact_sections(exported),
-            precision=_precision_section(precision, exported, conversion),
-            calibration=_calibration_section(calibration, conversion, request.seed),
+            precision=_precision_section(precision, exported, half, int8),
+            calibration=_calibration_section(calibration, half, int8),
             target=TargetSection(
                 name=recipe.name,
                 backend=recipe.backend,
@@ -230,11 +246,6 @@ def _choose_target(name: str | None) -> tuple[Recipe, str]:
 def _choose_precision(asked: str | None, recipe: Recipe) -> Precision:
     if asked is None:
         return "fp16" if recipe.precision.default == "int8" else recipe.precision.default
-    if asked == "int8":
-        raise UnsupportedError(
-            "INT8 is not in this version",
-            "export with --fp16 or --fp32; INT8 comes with calibration in a later release",
-        )
     allowed = [name for name in recipe.precision.allowed if name == asked]
     if not allowed:
         raise UsageError(
@@ -288,7 +299,7 @@ def _check_calibration(
 
 def _check_classes(detector: Detector, judges: Dataset | None, data: Path | None) -> None:
     expected = detector.architecture.num_classes
-    if judges is not None and judges.labels is not None and len(judges.names) != expected:
+    if judges is not None and judges.names and len(judges.names) != expected:
         raise DataError(
             f"{data} has {len(judges.names)} classes, the checkpoint has {expected}",
             "pass the data set that the checkpoint was trained on",
@@ -321,6 +332,40 @@ def _to_fp16(
         f"in FP32, decided on {conversion.images} images"
     )
     return conversion
+
+
+def _to_int8(
+    request: ExportRequest,
+    recipe: Recipe,
+    stage: Path,
+    exported: OnnxExport,
+    half: Fp16Conversion | None,
+    calibration: CalibrationImages,
+    voice: Voice,
+    progress: Progress,
+) -> Int8Step:
+    for note in recipe.int8_notes:
+        voice.warn(note)
+    height, width = exported.description["model"]["imgsz"]
+    step = quantize_step(
+        exported.path,
+        stage / INT8_FILE,
+        dialect_of(recipe),
+        calibration,
+        Letterbox(height, width),
+        method=request.calibration_method,
+        keep_float=request.keep_float,
+        twin=half if recipe.strongly_typed else None,
+        progress=progress,
+    )
+    write_json(stage / CALIBRATION_FILE, calibration.document())
+    nodes = ", ".join(f"{count} {name}" for name, count in step.conversion.nodes.items())
+    voice.info(
+        f"{INT8_FILE}: {nodes} nodes; ranges by {step.conversion.method} from "
+        f"{step.calibrated_on} images"
+        + (" (calibration taken from the cache)" if step.from_cache else "")
+    )
+    return step
 
 
 def _build(
@@ -362,17 +407,17 @@ def _build(
 
 def _verify(
     request: ExportRequest,
+    recipe: Recipe,
     detector: Detector,
     judges: Dataset | None,
-    stage: Path,
-    artifact: Path,
+    files: Sequence[Path],
     progress: Progress,
 ) -> dict[str, DriftReport]:
-    """Drift of model.onnx and of the artifact asked for; written as drift.json."""
+    """Drift of every file, the artifact asked for last; that one is written as drift.json."""
     if judges is None:
         return {}
-    files = list(dict.fromkeys([stage / FP32_FILE, artifact]))
-    subjects = [Subject(path) for path in files]
+    runtime = "openvino" if recipe.backend == "openvino" else None
+    subjects = [Subject(path, runtime) for path in dict.fromkeys(files)]
     drift = verify_artifacts(
         detector,
         subjects,
@@ -381,7 +426,7 @@ def _verify(
         seed=request.seed,
         progress=progress,
     )
-    write_bytes(stage / DRIFT_FILE, next(reversed(drift.values())).to_json().encode())
+    write_bytes(files[0].with_name(DRIFT_FILE), next(reversed(drift.values())).to_json().encode())
     return drift
 
 
@@ -394,8 +439,12 @@ def _artifact_sections(exported: OnnxExport) -> dict[str, Any]:
 
 
 def _precision_section(
-    precision: Precision, exported: OnnxExport, conversion: Fp16Conversion | None
+    precision: Precision,
+    exported: OnnxExport,
+    half: Fp16Conversion | None,
+    int8: Int8Step | None,
 ) -> PrecisionSection:
+    conversion = int8.conversion if int8 else half
     if conversion is None:
         return PrecisionSection(
             name=precision, nodes={"fp32": exported.statistics["nodes"]}, kept_in_float={}
@@ -404,13 +453,23 @@ def _precision_section(
 
 
 def _calibration_section(
-    calibration: CalibrationImages | None, conversion: Fp16Conversion | None, seed: int
+    calibration: CalibrationImages | None, half: Fp16Conversion | None, int8: Int8Step | None
 ) -> CalibrationSection | None:
-    if calibration is None or conversion is None:
+    if calibration is None or (half is None and int8 is None):
         return None
-    return CalibrationSection(
-        images=conversion.images, sha256=calibration.digest(), method="autocast-range", seed=seed
-    )
+    digest, seed = calibration.digest(), calibration.seed
+    if int8 is not None:
+        return CalibrationSection(
+            images=int8.calibrated_on,
+            sha256=digest,
+            method=int8.conversion.method,
+            seed=seed,
+            held_back=int8.held_back,
+            trials=int8.trials,
+            file=CALIBRATION_FILE,
+        )
+    assert half is not None
+    return CalibrationSection(images=half.images, sha256=digest, method="autocast-range", seed=seed)
 
 
 def _parity_section(exported: OnnxExport, parity: Parity) -> ParitySection:

@@ -73,6 +73,7 @@ class Recipe(_Strict):
             {flags} (precision flags of builders that need them) are filled in. None where
             nothing is built.
         notes: what else to know, one line each.
+        int8_notes: what --int8 warns about, one line each.
     """
 
     name: str = Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")
@@ -91,6 +92,7 @@ class Recipe(_Strict):
     jetpack: str | None = None
     build_hint: Line | None = None
     notes: tuple[Line, ...] = Field(default=(), strict=False)
+    int8_notes: tuple[Line, ...] = Field(default=(), strict=False)
 
     @model_validator(mode="after")
     def _choices_fit_together(self) -> Recipe:

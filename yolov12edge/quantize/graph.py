@@ -56,9 +56,7 @@ class Graph:
     def data_inputs(self, node: onnx.NodeProto) -> list[int]:
         """Positions of the inputs that are computed from the image."""
         return [
-            index
-            for index, name in enumerate(node.input)
-            if name and name not in self.constants
+            index for index, name in enumerate(node.input) if name and name not in self.constants
         ]
 
     def element_type(self, tensor: str) -> int:

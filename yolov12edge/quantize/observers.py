@@ -58,13 +58,14 @@ class TensorStatistics:
     @property
     def channel_means(self) -> NDArray[np.float64]:
         """(C,) mean of every channel; empty for tensors without channels."""
-        return self.channel_sums / max(1, self.images)
+        means: NDArray[np.float64] = self.channel_sums / max(1, self.images)
+        return means
 
     @property
     def centres(self) -> NDArray[np.float64]:
         """(BINS,) middle of every bin."""
         width = 2 * self.limit / BINS
-        return (np.arange(BINS) + 0.5) * width - self.limit
+        return (np.arange(BINS, dtype=np.float64) + 0.5) * width - self.limit
 
     def add(self, values: Array) -> None:
         """Take in one image's values, (1, ...).
@@ -154,9 +155,8 @@ class Statistics:
         }
         head = {"key": self.key, "images": self.images, "names": names, "sha256": _digest(arrays)}
         with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(
-                file, head=np.frombuffer(json.dumps(head).encode(), np.uint8), **arrays
-            )
+            text = np.frombuffer(json.dumps(head).encode(), np.uint8)
+            np.savez(file, allow_pickle=False, head=text, **arrays)
 
 
 def load_statistics(path: Path, key: str) -> Statistics | None:

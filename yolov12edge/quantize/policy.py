@@ -68,9 +68,7 @@ def plan_quantization(
             if node.op_type in WEIGHTY:
                 kept[node.name] = reason
             continue
-        inputs = {
-            index for rule in dialect.quantize for index in rule.inputs(planner.graph, node)
-        }
+        inputs = {index for rule in dialect.quantize for index in rule.inputs(planner.graph, node)}
         for index in sorted(inputs):
             planner.quantize(node, index)
         if node.op_type == "Conv" and 0 in inputs:

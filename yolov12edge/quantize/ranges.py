@@ -21,13 +21,16 @@ max: nothing is clipped.
 percentile: a hundred-thousandth of the values is clipped at each end.
 entropy: the threshold whose quantized histogram diverges least (Kullback-Leibler) from the
     original, the method of NVIDIA's entropy calibrator (GTC 2017, "8-bit inference with TensorRT").
-mse: the range with the least squared error of rounding and clipping together.
+mse: the range with the least error of rounding and clipping together, to the power of 2.4: a
+    little more than squared, so that rare large values, which are objects here, weigh more
+    (the exponent is that of "Up or down?", arXiv 2004.10568; docs/quantization.md compares).
 """
 
 METHODS: tuple[Method, ...] = get_args(Method)
 
 PERCENTILE = 99.999
 LEVELS = 256
+ERROR_POWER = 2.4
 # Candidate thresholds of the error search, as a share of the largest value.
 _SHARES = np.geomspace(0.02, 1.0, 96)
 _KL_BINS = 2048
@@ -61,7 +64,9 @@ class Histogram:
     @property
     def centres(self) -> NDArray[np.float64]:
         """(BINS,) middle of every bin."""
-        return (np.arange(BINS) + 0.5) * (2 * self.limit / BINS) - self.limit
+        middles = np.arange(BINS, dtype=np.float64) + 0.5
+        centres: NDArray[np.float64] = middles * (2 * self.limit / BINS) - self.limit
+        return centres
 
 
 def join(parts: Sequence[TensorStatistics]) -> Histogram:
@@ -136,7 +141,7 @@ def _least_error(values: Histogram, low: float, high: float, symmetric: bool) ->
 def _errors(
     values: Histogram, lows: NDArray[np.float64], highs: NDArray[np.float64], symmetric: bool
 ) -> NDArray[np.float64]:
-    """Weighted squared error of every candidate range."""
+    """Weighted error of every candidate range."""
     used = values.counts > 0
     x, weight = values.centres[used], values.counts[used]
     steps = (LEVELS - 2) if symmetric else (LEVELS - 1)
@@ -145,7 +150,7 @@ def _errors(
         scale = max((high - low) / steps, 1e-30)
         zero = np.round(-low / scale)
         restored = (np.clip(np.round(x / scale) + zero, 0, steps) - zero) * scale
-        errors[index] = float(np.dot((restored - x) ** 2, weight))
+        errors[index] = float(np.dot(np.abs(restored - x) ** ERROR_POWER, weight))
     return errors
 
 
@@ -155,7 +160,7 @@ def _entropy_threshold(values: Histogram) -> float:
     used = values.counts > 0
     magnitude, weight = np.abs(values.centres[used]), values.counts[used]
     index = np.minimum((magnitude * (_KL_BINS / reach)).astype(int), _KL_BINS - 1)
-    counts = np.bincount(index, weights=weight, minlength=_KL_BINS)
+    counts = np.bincount(index, weights=weight, minlength=_KL_BINS).astype(np.float64)
     # Exact zeros say nothing about where to clip, and there are many behind SiLU's flat part.
     counts[0] = counts[1]
     stops = np.arange(_KL_START, _KL_BINS + 1, _KL_STEP)

@@ -76,13 +76,18 @@ def corrected_bias(
     change = (quantized.restored - weight).sum(axis=(2, 3))
     outputs = len(weight) // group
     inputs = means.reshape(group, -1).repeat(outputs, axis=0)
-    return (bias - (change * inputs).sum(axis=1)).astype(np.float32)
+    corrected: Array = (bias - (change * inputs).sum(axis=1)).astype(np.float32)
+    return corrected
 
 
 def _storable(scale: NDArray[np.float64], half: bool) -> NDArray[np.float64]:
     stored = np.maximum(scale, SMALLEST_SCALE)
-    return stored.astype(np.float16 if half else np.float32).astype(np.float64)
+    rounded: NDArray[np.float64] = stored.astype(np.float16 if half else np.float32).astype(
+        np.float64
+    )
+    return rounded
 
 
 def _round(flat: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.clip(np.round(flat / scale[:, None]), -WEIGHT_MAX, WEIGHT_MAX)
+    rounded: NDArray[np.float64] = np.clip(np.round(flat / scale[:, None]), -WEIGHT_MAX, WEIGHT_MAX)
+    return rounded

@@ -11,6 +11,7 @@ from yolov12edge.quantize.graph import Graph
 from yolov12edge.quantize.rules.base import KeepFloat, QuantizeInputs
 
 _DECODE = re.compile(r"\.decode/")
+_CLASS_BRANCH = re.compile(r"model\.\d+\.cv3\.\d+\.")
 _ATTENTION = re.compile(r"\.attn/(scores|mixed)$")
 
 
@@ -27,6 +28,10 @@ def _ends_a_branch(graph: Graph, node: onnx.NodeProto) -> bool:
 
 def _reads_the_image(graph: Graph, node: onnx.NodeProto) -> bool:
     return node.op_type == "Conv" and graph.producer(node.input[0]) is None
+
+
+def _class_branch(graph: Graph, node: onnx.NodeProto) -> bool:
+    return node.op_type == "Conv" and _CLASS_BRANCH.match(node.name) is not None
 
 
 def is_attention_product(node: onnx.NodeProto) -> bool:
@@ -64,6 +69,11 @@ HEAD_OUTPUTS = KeepFloat(
     "last convolution of a head branch: its output is the box distribution or the class logit",
     _ends_a_branch,
 )
+CLASS_BRANCH = KeepFloat(
+    "class-branch",
+    "depthwise and small 1x1 convolutions, 4% of the arithmetic, that decide every score",
+    _class_branch,
+)
 STEM = KeepFloat(
     "stem",
     "the first convolution reads three channels that use all 256 steps: little work, much loss",
@@ -76,7 +86,7 @@ ATTENTION_PRODUCTS = KeepFloat(
 )
 DEPTHWISE = KeepFloat(
     "depthwise",
-    "a depthwise convolution is bound by memory, not arithmetic, and each channel has its own range",
+    "a depthwise convolution is bound by memory, and each channel has a range of its own",
     is_depthwise,
 )
 

@@ -8,6 +8,12 @@ from yolov12edge.quantize.rules.base import Dialect
 TENSORRT = Dialect(
     name="tensorrt",
     symmetric=True,
-    keep=(common.DECODING, common.HEAD_OUTPUTS, common.STEM, common.ATTENTION_PRODUCTS),
+    keep=(
+        common.DECODING,
+        common.HEAD_OUTPUTS,
+        common.CLASS_BRANCH,
+        common.STEM,
+        common.ATTENTION_PRODUCTS,
+    ),
     quantize=(common.CONVOLUTIONS,),
 )

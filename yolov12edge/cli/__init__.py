@@ -133,7 +133,7 @@ def _explain(error: Exception) -> tuple[int, str, str]:
 def _fail(arguments: list[str], code: int, message: str, hint: str) -> NoReturn:
     """One line what is wrong, one line what to do; as JSON too where that was asked for."""
     message = " ".join(message.split())
-    if "--json" in arguments:
+    if "--json" in arguments and not JsonDocument.printed:
         document: dict[str, Any] = {"error": {"code": code, "message": message, "hint": hint}}
         print_json(document)
     print(f"error: {message}", file=sys.stderr)

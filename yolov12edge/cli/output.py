@@ -113,9 +113,9 @@ class Output:
 
 
 class JsonDocument:
-    """The one JSON document that a command may print; what comes second is dropped.
+    """Whether this run of `main` has printed its one JSON document.
 
-    A command that printed its result and then fails has had its document: the error is on stderr.
+    A command that printed its result and then fails has had it: the error is on stderr only.
     """
 
     printed = False
@@ -123,8 +123,6 @@ class JsonDocument:
 
 def print_json(document: dict[str, Any]) -> None:
     """Print `document` with its schema version as the one JSON document on stdout."""
-    if JsonDocument.printed:
-        return
     JsonDocument.printed = True
     versioned = {"schema_version": SCHEMA_VERSION} | document
     sys.stdout.write(json_text(versioned, sys.stdout.encoding or "utf-8") + "\n")

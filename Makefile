@@ -19,13 +19,15 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PIP) install --no-deps "tensorrt-stubs==10.13.0.35.1"
 	@touch $@
 
+# The demo's weights are seeded, not trained: full of near ties, on which mAP says little. Its gate is
+# parity: every rewrite step, the ONNX file in ONNX Runtime, and every block of the FP16 graph.
 demo: $(VENV)/installed
 	$(BIN)/python docs/demo/make_inputs.py $(DEMO)/inputs
 	$(BIN)/yolov12edge export --weights $(DEMO)/inputs/yolov12n-seeded.safetensors --imgsz 320 \
-	    --fp16 --target rtx-ampere --calib $(DEMO)/inputs/pictures --out $(DEMO)/export
+	    --fp16 --target rtx-ampere --calib $(DEMO)/inputs/pictures --no-verify --out $(DEMO)/export
+	$(BIN)/yolov12edge verify $(DEMO)/export --images $(DEMO)/inputs/pictures \
+	    --max-drop 0.25 --min-matched 0.9
 	$(BIN)/yolov12edge inspect $(DEMO)/export
-	$(BIN)/yolov12edge bench $(DEMO)/export/model.onnx $(DEMO)/inputs/yolov12n-seeded.safetensors \
-	    --imgsz 320 --runs 20
 	$(BIN)/yolov12edge predict $(DEMO)/inputs/pictures --artifact $(DEMO)/export/model.onnx \
 	    --out $(DEMO)/predictions
 

@@ -109,7 +109,9 @@ class Output:
         if self.json:
             print_json(document)
         elif text != "":
-            _console(stderr=False).print(text, highlight=False)
+            # Tables fit the window; lines of text are left whole, for pipes and for copying paths.
+            whole = isinstance(text, str)
+            _console(stderr=False).print(text, highlight=False, soft_wrap=whole)
 
 
 class JsonDocument:

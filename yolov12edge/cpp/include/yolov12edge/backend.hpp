@@ -5,16 +5,17 @@
 #include <string>
 #include <vector>
 
-#include "yolov12edge/image.hpp"
 #include "yolov12edge/geometry.hpp"
+#include "yolov12edge/image.hpp"
 #include "yolov12edge/status.hpp"
 
 namespace yolov12edge {
 
 struct BackendOptions {
-  int threads = 0;          // CPU threads of one inference; 0: the runtime's own choice
-  int device = 0;           // number of the GPU
-  bool cuda_graph = true;   // capture an inference once, replay it afterwards
+  int threads = 0;         // CPU threads of one inference; 0: the runtime's own choice
+  int batch = 1;           // most images an inference, where the model leaves it open
+  int device = 0;          // number of the GPU
+  bool cuda_graph = true;  // TensorRT: capture an inference once, replay it afterwards
 };
 
 // A loaded model with buffers for one inference at a time; one instance a thread.

@@ -1,0 +1,161 @@
+// Times the detector as `yolov12edge bench` does: warm up until the times settle, then rounds of
+// five calls after an untimed one. A call goes from images in host memory to the output in host
+// memory; letterbox and decode are timed beside it.
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "arguments.hpp"
+#include "yolov12edge/model_constants.hpp"
+#include "yolov12edge/open.hpp"
+
+namespace {
+
+using namespace yolov12edge;
+
+constexpr char kUsage[] =
+    "usage: bench [options]\n"
+    "  --duration S      seconds to spend (5)\n"
+    "  --runs N          timed calls instead of a duration\n"
+    "  --frame WxH       size of the frame to letterbox (1920x1080)\n"
+    "  --threads N       CPU threads\n"
+    "  --device N        number of the GPU\n"
+    "  --bundle DIR      the folder that holds model/\n"
+    "prints one JSON document\n";
+
+constexpr std::size_t kBurst = 5, kFewestRounds = 5, kMostWarmups = 50, kWindow = 3;
+constexpr int kStageRuns = 50;
+
+template <typename Function>
+double milliseconds(const Function& function) {
+  const auto start = std::chrono::steady_clock::now();
+  function();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
+      .count();
+}
+
+// Linear between ranks, as NumPy's default.
+double percentile(std::vector<double> times, double share) {
+  std::sort(times.begin(), times.end());
+  const double rank = share * static_cast<double>(times.size() - 1);
+  const auto below = static_cast<std::size_t>(rank);
+  const std::size_t above = std::min(below + 1, times.size() - 1);
+  return times[below] + (rank - std::floor(rank)) * (times[above] - times[below]);
+}
+
+double median(const std::vector<double>& times) { return percentile(times, 0.5); }
+
+bool settled(const std::vector<double>& times) {
+  if (times.size() < 2 * kWindow) return false;
+  const auto end = times.end();
+  const double before = median({end - 2 * kWindow, end - kWindow});
+  return std::fabs(median({end - kWindow, end}) - before) <= 0.05 * before;
+}
+
+struct Summary {
+  std::size_t warmup = 0;
+  std::vector<double> times;
+};
+
+template <typename Function>
+Summary measure(const Function& call, double duration, std::size_t runs) {
+  Summary summary;
+  std::vector<double> warm;
+  while (warm.size() < kMostWarmups && !settled(warm)) warm.push_back(milliseconds(call));
+  summary.warmup = warm.size();
+  double spent = 0;
+  for (std::size_t rounds = 0;; ++rounds) {
+    const bool enough = runs > 0 ? summary.times.size() >= runs
+                                 : rounds >= kFewestRounds && spent >= 1e3 * duration;
+    if (enough) return summary;
+    spent += milliseconds(call);
+    for (std::size_t index = 0; index < kBurst; ++index) {
+      summary.times.push_back(milliseconds(call));
+      spent += summary.times.back();
+    }
+  }
+}
+
+template <typename Function>
+double stage(const Function& function) {
+  std::vector<double> times;
+  function();
+  for (int run = 0; run < kStageRuns; ++run) times.push_back(milliseconds(function));
+  return median(times);
+}
+
+void print(const Summary& summary, Detector& detector, double preprocess, double postprocess) {
+  const std::vector<double>& times = summary.times;
+  const auto count = static_cast<double>(times.size());
+  const double mean = std::accumulate(times.begin(), times.end(), 0.0) / count;
+  double squares = 0;
+  for (const double time : times) squares += (time - mean) * (time - mean);
+  const Backend& backend = detector.backend();
+  std::printf("{\n  \"schema_version\": 1,\n  \"runtime\": %s,\n",
+              apps::json_text(backend.description()).c_str());
+  std::printf("  \"input_shape\": [%d, 3, %d, %d],\n  \"warmup\": %zu,\n", backend.max_batch(),
+              backend.height(), backend.width(), summary.warmup);
+  std::printf("  \"latency_ms\": {\"min\": %.4f, \"mean\": %.4f, \"p50\": %.4f, \"p90\": %.4f, "
+              "\"p99\": %.4f, \"std\": %.4f, \"n\": %zu},\n",
+              percentile(times, 0), mean, median(times), percentile(times, 0.9),
+              percentile(times, 0.99), times.size() > 1 ? std::sqrt(squares / (count - 1)) : 0.0,
+              times.size());
+  std::printf("  \"throughput\": %.2f,\n", backend.max_batch() * 1e3 / median(times));
+  std::printf("  \"stages_ms\": {\"preprocess\": %.4f, \"infer\": %.4f, \"postprocess\": %.4f}\n}\n",
+              preprocess, median(times), postprocess);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const apps::Arguments arguments(
+      argc, argv, kUsage,
+      {"--duration", "--runs", "--frame", "--threads", "--device", "--bundle"});
+  int width = 0, height = 0;
+  const std::string size = arguments.text("--frame", "1920x1080");
+  if (!arguments.rest().empty() || std::sscanf(size.c_str(), "%dx%d", &width, &height) != 2 ||
+      width < 1 || height < 1 || width > 16384 || height > 16384) {
+    arguments.stop(2);
+  }
+  BackendOptions options;
+  options.threads = static_cast<int>(arguments.number("--threads", 0));
+  options.device = static_cast<int>(arguments.number("--device", 0));
+  Result<Detector> detector =
+      open_detector(join_path(apps::bundle_folder(arguments), "model"), model_info(), options);
+  if (!detector) return apps::fail(detector.status());
+
+  Bytes pixels(3U * static_cast<std::size_t>(width) * static_cast<std::size_t>(height));
+  std::uint32_t noise = 1;
+  for (std::uint8_t& sample : pixels) {
+    noise = noise * 1664525U + 1013904223U;
+    sample = static_cast<std::uint8_t>(noise >> 24);
+  }
+  const ImageView frame{pixels.data(), width, height, 0, PixelFormat::rgb};
+  Backend& backend = detector->backend();
+  Letterbox letterbox(detector->info().letterbox);
+  for (int index = 0; index < backend.max_batch(); ++index) {
+    float* input = backend.input() + static_cast<std::size_t>(index) * detector->input_size();
+    if (const auto placed = letterbox.to_tensor(frame, input); !placed) {
+      return apps::fail(placed.status());
+    }
+  }
+  Status failure;
+  const auto call = [&] {
+    if (Status status = backend.infer(backend.max_batch()); !status.ok()) failure = status;
+  };
+  const Summary summary = measure(call, arguments.number("--duration", 5),
+                                  static_cast<std::size_t>(arguments.number("--runs", 0)));
+  if (!failure.ok()) return apps::fail(failure);
+  Decoder decoder;
+  const double preprocess =
+      stage([&] { (void)letterbox.to_tensor(frame, backend.input()); });
+  const double postprocess = stage([&] { (void)decoder(detector->output(0), DecodeOptions()); });
+  print(summary, *detector, preprocess, postprocess);
+  return 0;
+}

@@ -1,0 +1,80 @@
+"""The house keeps its order: imports run downward, stages do not know each other."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1] / "yolov12edge"
+FLOORS = (
+    {"__main__"},
+    {"cli"},
+    {"pipeline"},
+    {"export", "quantize", "engine", "evaluate", "bench", "train", "report"},
+    {"runtime", "model", "checkpoints", "data"},
+    {"errors", "files", "boxes", "tables", "interrupts", "__init__"},
+)
+# On the floor of libraries, who may use whom: the runtimes run models on images.
+NEIGHBOURS = {"runtime": {"model", "checkpoints", "data"}, "checkpoints": {"model"}}
+OPTIONAL = ("tensorrt", "tensorrt_rtx_bindings", "openvino", "flash_attn", "pynvml")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted names a file imports, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module)
+    return found
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def floor(name: str) -> int:
+    return next(index for index, rooms in enumerate(FLOORS) if name in rooms)
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_room_is_on_a_floor() -> None:
+    known = set().union(*FLOORS)
+    assert {room(path) for path in FILES} - {"cpp"} <= known
+
+
+def test_imports_run_downward_only() -> None:
+    wrong = []
+    for path in FILES:
+        here = room(path)
+        if here in ("cpp", "__init__"):
+            continue
+        for name in imports_of(path):
+            parts = name.split(".")
+            if parts[0] != "yolov12edge" or len(parts) == 1 or parts[1] == here:
+                continue
+            there = parts[1]
+            beside = floor(there) == floor(here) and there not in NEIGHBOURS.get(here, set())
+            if floor(there) < floor(here) or (beside and floor(here) < len(FLOORS) - 1):
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
+    assert wrong == []
+
+
+def test_optional_libraries_live_in_one_file_each() -> None:
+    users = defaultdict(set)
+    for path in FILES:
+        for name in imports_of(path):
+            if name.split(".")[0] in OPTIONAL:
+                users[name.split(".")[0]].add(str(path.relative_to(PACKAGE)))
+    assert {library: len(files) for library, files in users.items()} == dict.fromkeys(users, 1)
+    assert users.keys() == set(OPTIONAL)
+
+
+def test_nothing_takes_code_from_the_trainers() -> None:
+    assert not any(
+        name.split(".")[0] == "ultralytics" for path in FILES for name in imports_of(path)
+    )

@@ -11,12 +11,15 @@ import contextlib
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from yolov12edge.checkpoints import cache_folder
 from yolov12edge.data import Letterbox
@@ -42,6 +45,7 @@ from yolov12edge.quantize import (
     observed_tensors,
     plan_quantization,
     quantize_int8,
+    score_corrections,
 )
 from yolov12edge.quantize.observers import BINS, SAMPLE
 from yolov12edge.runtime import open_runner
@@ -51,6 +55,8 @@ Progress = Callable[[str, int, int], None]
 AUTO = "auto"
 # Images that choose the method: an eighth of the set, at most this many, kept out of calibration.
 MOST_HELD_BACK = 32
+# Images on which the shift of scores is measured.
+CORRECTING = 24
 _CACHE_VERSION = 1
 
 
@@ -138,19 +144,19 @@ def quantize_step(
     tensors = observed_tensors(model, [plan])
     key = _key(sha256_file(source), ranging, letterbox, tensors)
     statistics, cached = _calibrate(model, tensors, ranging, letterbox, key, progress)
-    trials: dict[str, float] = {}
-    if chosen is None:
-        trials = _trials(source, plan, dialect, statistics, judging, letterbox, key, progress)
-        chosen = min(METHODS, key=trials.__getitem__)
+    job = _Job(source, plan, dialect, statistics, letterbox, _record(key, plan, dialect), progress)
+    trials = {} if chosen else job.trials(judging)
+    final = chosen or _best(trials)
     conversion = quantize_int8(
         source,
         target,
         plan,
         dialect,
         statistics,
-        chosen,
+        final,
         twin=twin.path if twin else None,
         kept_fp32=twin.kept if twin else None,
+        corrections=job.corrections(final, ranging.part(0, CORRECTING)),
     )
     findings = lint_graph(onnx.load(target))
     refuse_errors(findings)
@@ -202,46 +208,102 @@ def _calibrate(
     return found, False
 
 
-def _trials(
-    source: Path,
-    plan: QuantizationPlan,
-    dialect: Dialect,
-    statistics: Statistics,
-    images: CalibrationImages,
-    letterbox: Letterbox,
-    key: str,
-    progress: Progress,
-) -> dict[str, float]:
-    """Drift of every method against the float graph, on images that gave no ranges."""
-    record = _folder() / f"{key}.{_trial_key(plan, dialect, images)}.json"
-    known = _read_trials(record)
-    if known is not None:
-        return known
-    with (
-        tempfile.TemporaryDirectory(prefix="yolov12edge-") as name,
-        contextlib.ExitStack() as stack,
-    ):
-        folder = Path(name)
-        files = list(images.files) or _write_pictures(images, folder)
-        reference = stack.enter_context(contextlib.closing(open_runner(source, "onnxruntime")))
-        candidates = []
-        for method in METHODS:
-            path = folder / f"{method}.onnx"
-            quantize_int8(source, path, plan, dialect, statistics, method)
-            runner = open_runner(path, "onnxruntime")
-            candidates.append(Candidate(stack.enter_context(contextlib.closing(runner)), letterbox))
-        reports = measure_drifts(
-            reference,
-            candidates,
-            files,
-            reference_letterbox=letterbox,
-            progress=lambda _label, done, total: progress("choosing the method", done, total),
-        )
-    trials: dict[str, float] = {
-        method: _loss(report) for method, report in zip(METHODS, reports, strict=True)
-    }
-    write_json(record, {"key": key, "trials": trials})
-    return trials
+@dataclass(frozen=True)
+class _Job:
+    """What trials and corrections share; both are remembered in `record`."""
+
+    source: Path
+    plan: QuantizationPlan
+    dialect: Dialect
+    statistics: Statistics
+    letterbox: Letterbox
+    record: Path
+    progress: Progress
+
+    def trials(self, images: CalibrationImages) -> dict[str, float]:
+        """Loss of every method against the float graph, on images that gave no ranges."""
+        name = f"trials {images.digest()}"
+        known = self._recall(name)
+        if known is not None and known.keys() >= set(METHODS):
+            return {method: float(known[method]) for method in METHODS}
+        with contextlib.ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="yolov12edge-")))
+            runners = [
+                open_runner(path, "onnxruntime")
+                for path in [self.source, *(self._write(folder, method) for method in METHODS)]
+            ]
+            for runner in runners:
+                stack.callback(runner.close)
+            reports = measure_drifts(
+                runners[0],
+                [Candidate(runner, self.letterbox) for runner in runners[1:]],
+                list(images.files) or _write_pictures(images, folder),
+                reference_letterbox=self.letterbox,
+                progress=self._relabelled("choosing the method"),
+            )
+        losses = [_loss(report) for report in reports]
+        found = dict(zip(map(str, METHODS), losses, strict=True))
+        self._remember(name, found)
+        return found
+
+    def corrections(
+        self, method: Method, images: CalibrationImages
+    ) -> dict[str, NDArray[np.float32]]:
+        """What the last class biases lack once everything in front of them is INT8."""
+        name = f"corrections {method} {images.digest()}"
+        known = self._recall(name)
+        if known is None:
+            advance = self._relabelled("correcting scores")
+            with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
+                found = score_corrections(
+                    self.source,
+                    self._write(Path(folder), method),
+                    _counted(images.stream(self.letterbox), advance, len(images)),
+                )
+            known = {conv: change.tolist() for conv, change in found.items()}
+            self._remember(name, known)
+        return {conv: np.asarray(change, np.float32) for conv, change in known.items()}
+
+    def _write(self, folder: Path, method: Method) -> Path:
+        path = folder / f"{method}.onnx"
+        quantize_int8(self.source, path, self.plan, self.dialect, self.statistics, method)
+        return path
+
+    def _relabelled(self, label: str) -> Progress:
+        return lambda _label, done, total: self.progress(label, done, total)
+
+    def _recall(self, name: str) -> dict[str, Any] | None:
+        try:
+            found = json.loads(self.record.read_bytes())[name]
+            if found["sha256"] == _digest(found["value"]):
+                return dict(found["value"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            pass
+        return None
+
+    def _remember(self, name: str, value: Mapping[str, Any]) -> None:
+        try:
+            document = dict(json.loads(self.record.read_bytes()))
+        except (OSError, ValueError, TypeError, RecursionError):
+            document = {}
+        write_json(self.record, document | {name: {"sha256": _digest(value), "value": value}})
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def _counted(
+    images: Iterator[NDArray[np.float32]], progress: Progress, total: int
+) -> Iterator[NDArray[np.float32]]:
+    for index, image in enumerate(images):
+        yield image
+        progress("", index + 1, total)
+
+
+def _best(trials: Mapping[str, float]) -> Method:
+    losses: dict[Method, float] = {method: trials[method] for method in METHODS}
+    return min(METHODS, key=losses.__getitem__)
 
 
 def _loss(report: DriftReport) -> float:
@@ -252,17 +314,10 @@ def _loss(report: DriftReport) -> float:
     return 2.0 - report.self_map - report.matched
 
 
-def _trial_key(plan: QuantizationPlan, dialect: Dialect, images: CalibrationImages) -> str:
-    text = json.dumps([dialect.name, sorted(plan.edges.items()), plan.groups, plan.convolutions])
-    return hashlib.sha256(f"{text}{images.digest()}".encode()).hexdigest()[:16]
-
-
-def _read_trials(path: Path) -> dict[str, float] | None:
-    try:
-        trials = json.loads(path.read_bytes())["trials"]
-        return {method: float(trials[method]) for method in METHODS}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+def _record(key: str, plan: QuantizationPlan, dialect: Dialect) -> Path:
+    """Where the outcome of trials is kept: depends on the plan as well."""
+    parts = [dialect.name, sorted(plan.edges.items()), plan.groups, plan.convolutions]
+    return _folder() / f"{key}.{_digest(parts)[:16]}.json"
 
 
 def _write_pictures(images: CalibrationImages, folder: Path) -> list[Path]:

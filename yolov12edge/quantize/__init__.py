@@ -6,6 +6,7 @@ from yolov12edge.quantize.observers import Statistics, load_statistics, observe
 from yolov12edge.quantize.policy import QuantizationPlan, plan_quantization
 from yolov12edge.quantize.ranges import METHODS, Method
 from yolov12edge.quantize.rules import CPU, DIALECTS, TENSORRT, Dialect
+from yolov12edge.quantize.scores import score_corrections
 
 __all__ = [
     "CPU",
@@ -24,4 +25,5 @@ __all__ = [
     "observed_tensors",
     "plan_quantization",
     "quantize_int8",
+    "score_corrections",
 ]

@@ -22,6 +22,7 @@ from onnx import TensorProto, helper
 
 from yolov12edge.errors import DataError, ExportError, UnsupportedError
 from yolov12edge.files import write_bytes
+from yolov12edge.interrupts import interrupts_held
 
 FP16_MAX = 65504.0
 # AutoCast keeps a node in float32 if a value on the images exceeds this; NVIDIA's own default.
@@ -102,7 +103,7 @@ def convert_to_fp16(
 
 def _autocast(source: Path, images: Path) -> onnx.ModelProto:
     try:
-        with _quiet_modelopt():
+        with _quiet_modelopt(), interrupts_held():
             from modelopt.onnx.autocast import convert_to_mixed_precision
     except ImportError as error:
         raise UnsupportedError(

@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto
 
 from yolov12edge.errors import ExportError
@@ -57,6 +59,7 @@ def quantize_int8(
     *,
     twin: Path | None = None,
     kept_fp32: Mapping[str, str] | None = None,
+    corrections: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Int8Conversion:
     """Write an INT8 twin of a float32 ONNX file.
 
@@ -69,6 +72,7 @@ def quantize_int8(
         method: how a range comes from statistics.
         twin: FP16 twin of `source`, where what stays float is to be FP16.
         kept_fp32: nodes that the twin keeps in float32, and why.
+        corrections: added to the bias of these convolutions, from `score_corrections`.
 
     Raises:
         ExportError: statistics of another graph.
@@ -90,6 +94,8 @@ def quantize_int8(
             writer.quantize_tensor(edges, find_step(chosen, dialect.symmetric, half))
     for name in plan.convolutions:
         _quantize_convolution(writer, graph, name, statistics)
+    for name, change in (corrections or {}).items():
+        writer.shift_bias(name, change)
     written = writer.finish({entry.key: entry.value for entry in model.metadata_props})
     write_bytes(target, written.SerializeToString(deterministic=True))
     kept = {**plan.kept, **(kept_fp32 or {})}

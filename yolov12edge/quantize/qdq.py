@@ -128,9 +128,17 @@ class QdqWriter:
         conv.input[1] = f"{name}/restored"
         self._dropped.add(name)
         if bias is not None:
-            stored = self._graph.constants[conv.input[2]]
-            kind = np.float16 if stored.data_type == TensorProto.FLOAT16 else np.float32
-            stored.CopyFrom(numpy_helper.from_array(bias.astype(kind), stored.name))
+            self._set_bias(conv, bias)
+
+    def shift_bias(self, node: str, change: NDArray[np.float32]) -> None:
+        """Add to the bias of a convolution."""
+        conv = self._graph.nodes[node]
+        self._set_bias(conv, self._graph.constant(conv.input[2]) + change)
+
+    def _set_bias(self, conv: onnx.NodeProto, bias: NDArray[np.float32]) -> None:
+        stored = self._graph.constants[conv.input[2]]
+        kind = np.float16 if stored.data_type == TensorProto.FLOAT16 else np.float32
+        stored.CopyFrom(numpy_helper.from_array(bias.astype(kind), stored.name))
 
     def finish(self, properties: Mapping[str, str]) -> onnx.ModelProto:
         """Order the nodes, raise the opset where FP16 scales need it, check, infer shapes."""

@@ -26,8 +26,14 @@ def _ends_a_branch(graph: Graph, node: onnx.NodeProto) -> bool:
     )
 
 
-def _reads_the_image(graph: Graph, node: onnx.NodeProto) -> bool:
-    return node.op_type == "Conv" and graph.producer(node.input[0]) is None
+def _is_stem(graph: Graph, node: onnx.NodeProto) -> bool:
+    """The convolution that reads the image, or the one behind it."""
+    if node.op_type != "Conv":
+        return False
+    above = graph.producer(node.input[0])
+    while above is not None and above.op_type in ("Mul", "Sigmoid"):
+        above = graph.producer(above.input[0])
+    return above is None or (above.op_type == "Conv" and graph.producer(above.input[0]) is None)
 
 
 def _class_branch(graph: Graph, node: onnx.NodeProto) -> bool:
@@ -76,8 +82,8 @@ CLASS_BRANCH = KeepFloat(
 )
 STEM = KeepFloat(
     "stem",
-    "the first convolution reads three channels that use all 256 steps: little work, much loss",
-    _reads_the_image,
+    "the first two convolutions have few channels and the widest ranges: little work, much loss",
+    _is_stem,
 )
 ATTENTION_PRODUCTS = KeepFloat(
     "attention-products",

@@ -17,6 +17,7 @@ from yolov12edge.export.metadata import describe_artifact, metadata_props
 from yolov12edge.export.rewrite import rewrite
 
 Damage = Callable[[onnx.ModelProto], None]
+TENTH, INT8_ZERO = np.float32(0.1), np.int8(0)
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +92,94 @@ def quantize_at_opset_12(model: onnx.ModelProto) -> None:
     conv.input[0] = "dq"
 
 
+def add_pair(
+    model: onnx.ModelProto,
+    scale: np.generic = TENTH,
+    zero: np.generic = INT8_ZERO,
+    restored_scale: np.generic | None = None,
+) -> onnx.NodeProto:
+    """Q/DQ in front of model.1, where the graph has none; returns the DequantizeLinear."""
+    conv = node(model, "model.1/conv")
+    second = scale if restored_scale is None else restored_scale
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(value), name)
+        for name, value in (("scale", scale), ("second_scale", second), ("zero", zero))
+    )
+    position = list(model.graph.node).index(conv)
+    restore = helper.make_node(
+        "DequantizeLinear", ["q", "second_scale", "zero"], ["restored"], name="restore"
+    )
+    take = helper.make_node("QuantizeLinear", [conv.input[0], "scale", "zero"], ["q"], name="take")
+    model.graph.node.insert(position, restore)
+    model.graph.node.insert(position, take)
+    conv.input[0] = "restored"
+    return restore
+
+
+def quantize_bias(model: onnx.ModelProto) -> None:
+    conv = node(model, "model.1/conv")
+    count = 32
+    model.graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.ones(count, np.int32), "bias_q"),
+            numpy_helper.from_array(np.ones(count, np.float32), "bias_scale"),
+        ]
+    )
+    restore = helper.make_node(
+        "DequantizeLinear", ["bias_q", "bias_scale"], ["bias"], name="bias_restore", axis=0
+    )
+    model.graph.node.insert(0, restore)
+    conv.input[2] = "bias"
+
+
+def shift_zero_point(model: onnx.ModelProto) -> None:
+    add_pair(model, zero=np.int8(3))
+
+
+def unsigned_values(model: onnx.ModelProto) -> None:
+    add_pair(model, zero=np.uint8(0))
+
+
+def lone_quantize(model: onnx.ModelProto) -> None:
+    restore = add_pair(model)
+    node(model, "model.1/conv").input[0] = node(model, "take").input[0]
+    model.graph.node.remove(restore)
+
+
+def pair_of_two_scales(model: onnx.ModelProto) -> None:
+    add_pair(model, restored_scale=np.float32(0.2))
+
+
+def zero_scale(model: onnx.ModelProto) -> None:
+    add_pair(model, scale=np.float32(0))
+
+
+def denormal_scale(model: onnx.ModelProto) -> None:
+    add_pair(model, scale=np.float16(1e-6))
+
+
+def infinite_scale(model: onnx.ModelProto) -> None:
+    add_pair(model, scale=np.float32(np.inf))
+
+
+def kill_quantized_channel(model: onnx.ModelProto) -> None:
+    weight = node(model, "model.1/conv").input[1]
+    shape = numpy_helper.to_array(
+        next(t for t in model.graph.initializer if t.name == weight)
+    ).shape
+    values = np.ones(shape, np.int8)
+    values[4] = 0
+    model.graph.initializer.extend(
+        [
+            numpy_helper.from_array(values, "w_q"),
+            numpy_helper.from_array(np.ones(len(values), np.float32), "w_scale"),
+        ]
+    )
+    restore = helper.make_node("DequantizeLinear", ["w_q", "w_scale"], ["w"], name="w", axis=0)
+    model.graph.node.insert(0, restore)
+    node(model, "model.1/conv").input[1] = "w"
+
+
 def scale_after_product(model: onnx.ModelProto) -> None:
     softmax = node(model, "model.6.m.0.0.attn/weights")
     model.graph.initializer.append(numpy_helper.from_array(np.float32([0.5]), "half"))
@@ -146,21 +235,30 @@ def kill_channel(model: onnx.ModelProto) -> None:
         ("metadata", drop_metadata, "letterbox"),
         ("metadata", garble_metadata, "no JSON"),
         ("quantization-opset", quantize_at_opset_12, "opset 13"),
+        ("quantized-bias", quantize_bias, "bias_restore"),
+        ("zero-points", shift_zero_point, "zero point 3"),
+        ("zero-points", unsigned_values, "uint8"),
+        ("unmatched-pairs", lone_quantize, "take"),
+        ("unmatched-pairs", pair_of_two_scales, "another scale"),
+        ("scale-values", zero_scale, "scale 0"),
+        ("scale-values", denormal_scale, "smallest normal"),
+        ("scale-values", infinite_scale, "not finite"),
         ("attention-scale", scale_after_product, "model.6.m.0.0.attn/weights"),
         ("attention-value", value_on_the_left, "model.8.m.0.0.attn/mixed"),
         ("softmax", spell_out_softmax, "divide"),
         ("non-finite-weights", poison_weight, "model.4.cv1.weight"),
         ("dead-channels", kill_channel, "1 of 64"),
+        ("dead-channels", kill_quantized_channel, "1 of 32"),
     ],
 )
 def test_a_lint_finds_its_damage(
     clean: onnx.ModelProto, lint: str, damage: Damage, named: str
 ) -> None:
-    assert lint_graph(clean) == []
+    assert lint_graph(clean, for_builder=True) == []
     broken = onnx.ModelProto()
     broken.CopyFrom(clean)
     damage(broken)
-    found = [finding for finding in lint_graph(broken) if finding.lint == lint]
+    found = [finding for finding in lint_graph(broken, for_builder=True) if finding.lint == lint]
     assert found, f"{lint} missed it"
     assert named in found[0].message
 

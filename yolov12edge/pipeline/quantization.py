@@ -158,7 +158,7 @@ def quantize_step(
         kept_fp32=twin.kept if twin else None,
         corrections=job.corrections(final, ranging.part(0, CORRECTING)),
     )
-    findings = lint_graph(onnx.load(target))
+    findings = lint_graph(onnx.load(target), for_builder=dialect.symmetric)
     refuse_errors(findings)
     return Int8Step(conversion, trials, statistics.images, held_back, cached, tuple(findings))
 

@@ -4,7 +4,7 @@ An error is what an engine builder would refuse or what makes the artifact usele
 warning costs speed or clarity.
 """
 
-from yolov12edge.export.lints import attention, contract, numbers, structure
+from yolov12edge.export.lints import attention, contract, numbers, quantization, structure
 from yolov12edge.export.lints.attention import AttentionBlock, attention_blocks
 from yolov12edge.export.lints.registry import LINTS, Finding, Lint, lint_graph
 
@@ -18,5 +18,6 @@ __all__ = [
     "contract",
     "lint_graph",
     "numbers",
+    "quantization",
     "structure",
 ]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from yolov12edge.export.graph_view import GraphView
@@ -41,9 +44,16 @@ class DeadChannels(Lint):
         for node in view.nodes:
             if node.op_type != "Conv":
                 continue
-            weight = view.constant(node.input[1])
+            weight = _stored_weight(view, node)
             if weight is None:
                 continue
             dead = int((np.abs(weight).reshape(len(weight), -1).max(axis=1) == 0).sum())
             if dead:
                 yield f"{node.name}: {dead} of {len(weight)} output channels are all zero"
+
+
+def _stored_weight(view: GraphView, conv: onnx.NodeProto) -> NDArray[Any] | None:
+    """Weights of a convolution, also where they are INT8 behind a DequantizeLinear."""
+    source = view.producers.get(conv.input[1])
+    restored = source is not None and source.op_type == "DequantizeLinear"
+    return view.constant(source.input[0] if restored and source else conv.input[1])

@@ -24,10 +24,15 @@ class Finding:
 
 
 class Lint(ABC):
-    """One rule about a graph."""
+    """One rule about a graph.
+
+    Attributes:
+        builders_only: holds for TensorRT's and TensorRT-RTX's builders, not for other runtimes.
+    """
 
     name: ClassVar[str]
     severity: ClassVar[Severity]
+    builders_only: ClassVar[bool] = False
 
     @abstractmethod
     def check(self, view: GraphView) -> Iterator[str]:
@@ -44,12 +49,18 @@ def register(lint: AnyLint) -> AnyLint:
     return lint
 
 
-def lint_graph(model: onnx.ModelProto) -> list[Finding]:
-    """Run every lint; errors first."""
+def lint_graph(model: onnx.ModelProto, for_builder: bool = False) -> list[Finding]:
+    """Run every lint; errors first.
+
+    Args:
+        model: the graph.
+        for_builder: whether TensorRT or TensorRT-RTX will build it.
+    """
     view = GraphView(model)
     findings = [
         Finding(lint.name, lint.severity, message)
         for lint in LINTS.values()
+        if for_builder or not lint.builders_only
         for message in lint().check(view)
     ]
     return sorted(findings, key=lambda finding: finding.severity)

@@ -1,0 +1,108 @@
+"""Whether Q/DQ pairs have the form that engine builders take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from yolov12edge.export.graph_view import GraphView
+from yolov12edge.export.lints.registry import Lint, register
+
+
+def _of_type(view: GraphView, *operators: str) -> Iterator[onnx.NodeProto]:
+    return (node for node in view.nodes if node.op_type in operators)
+
+
+def _zero_point(view: GraphView, node: onnx.NodeProto) -> NDArray[Any] | None:
+    return view.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+
+
+@register
+class BiasPairs(Lint):
+    """A bias behind an int32 DequantizeLinear: TensorRT wants biases in float and refuses it."""
+
+    name = "quantized-bias"
+    severity = "error"
+
+    def check(self, view: GraphView) -> Iterator[str]:
+        """Yield one message an int32 DequantizeLinear."""
+        for node in _of_type(view, "DequantizeLinear"):
+            if view.types.get(node.input[0]) == TensorProto.INT32:
+                yield f"{node.name} restores int32 values: leave the bias in float"
+
+
+@register
+class ZeroPoints(Lint):
+    """TensorRT quantizes symmetrically: zero points are 0 and types int8."""
+
+    name = "zero-points"
+    severity = "error"
+    builders_only = True
+
+    def check(self, view: GraphView) -> Iterator[str]:
+        """Yield one message a node with another zero point."""
+        for node in _of_type(view, "QuantizeLinear", "DequantizeLinear"):
+            zero = _zero_point(view, node)
+            if zero is None:
+                continue
+            if zero.any():
+                yield f"{node.name} has zero point {zero.flat[np.flatnonzero(zero)[0]]}, not 0"
+            elif zero.dtype not in (np.int8, np.int32):
+                yield f"{node.name} has {zero.dtype} values, not int8"
+
+
+@register
+class UnmatchedPairs(Lint):
+    """A QuantizeLinear without its DequantizeLinear, or a pair with two different scales."""
+
+    name = "unmatched-pairs"
+    severity = "error"
+
+    def check(self, view: GraphView) -> Iterator[str]:
+        """Yield one message a node without its partner."""
+        for node in _of_type(view, "QuantizeLinear"):
+            readers = view.consumers.get(node.output[0], [])
+            partners = [reader for reader in readers if reader.op_type == "DequantizeLinear"]
+            if not readers or len(partners) < len(readers):
+                yield f"{node.name} is read by something else than DequantizeLinear"
+            for partner in partners:
+                if not self._same_step(view, node, partner):
+                    yield f"{partner.name} restores with another scale than {node.name} took"
+        for node in _of_type(view, "DequantizeLinear"):
+            producer = view.producers.get(node.input[0])
+            constant = node.input[0] in view.initializers
+            if not constant and (producer is None or producer.op_type != "QuantizeLinear"):
+                yield f"{node.name} restores values that no QuantizeLinear made"
+
+    def _same_step(self, view: GraphView, one: onnx.NodeProto, other: onnx.NodeProto) -> bool:
+        for first, second in zip(one.input[1:], other.input[1:], strict=False):
+            a, b = view.constant(first), view.constant(second)
+            if first != second and (a is None or b is None or not np.array_equal(a, b)):
+                return False
+        return True
+
+
+@register
+class ScaleValues(Lint):
+    """A scale of 0, below the smallest normal number, or not finite makes values meaningless."""
+
+    name = "scale-values"
+    severity = "error"
+
+    def check(self, view: GraphView) -> Iterator[str]:
+        """Yield one message a node with such a scale."""
+        for node in _of_type(view, "QuantizeLinear", "DequantizeLinear"):
+            scale = view.constant(node.input[1])
+            if scale is None:
+                yield f"{node.name} has a computed scale: builders need a constant"
+                continue
+            if not np.isfinite(scale).all():
+                yield f"{node.name} has a scale that is not finite"
+            elif (scale < np.finfo(scale.dtype).tiny).any():
+                worst = float(scale.min())
+                yield f"{node.name} has scale {worst:.3g}, below the smallest normal number"

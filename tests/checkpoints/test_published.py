@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from yolov12edge import download
 from yolov12edge.checkpoints import fetch_published, published
 from yolov12edge.errors import CheckpointError
 
@@ -95,7 +96,7 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
     monkeypatch.setenv("YOLOV12EDGE_WEIGHTS_URL", server.url)
     monkeypatch.setenv("YOLOV12EDGE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setattr(published, "_pause", lambda _attempt: 0.0)
+    monkeypatch.setattr(download, "_pause", lambda _attempt: 0.0)
     yield server
     server.stall.set()
     server.shutdown()
@@ -223,7 +224,7 @@ def test_server_that_does_not_answer(server: Server) -> None:
     server.stalls = True
     with pytest.raises(CheckpointError, match=r"cannot fetch .*timed out"):
         fetch_published("n", timeout=0.1)
-    assert len(server.asked) == published.ATTEMPTS
+    assert len(server.asked) == download.ATTEMPTS
 
 
 def test_web_page_is_not_kept(server: Server, tmp_path: Path) -> None:
@@ -256,7 +257,7 @@ def test_redirect_from_https_to_http_is_refused() -> None:
 
     request = urllib.request.Request("https://example.org/a")
     with pytest.raises(CheckpointError, match=r"redirects to 'http://example.org/b'"):
-        published._Redirects().redirect_request(
+        download._Redirects(CheckpointError).redirect_request(
             request, io.BytesIO(), 302, "", http.client.HTTPMessage(), "http://example.org/b"
         )
 

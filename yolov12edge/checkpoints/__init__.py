@@ -1,6 +1,6 @@
 """Reading foreign checkpoints safely and turning them into one canonical form."""
 
-from yolov12edge.checkpoints.published import cache_folder, fetch_published
+from yolov12edge.checkpoints.published import fetch_published
 from yolov12edge.checkpoints.reader import (
     Checkpoint,
     build_detector,
@@ -13,7 +13,6 @@ from yolov12edge.checkpoints.reader import (
 __all__ = [
     "Checkpoint",
     "build_detector",
-    "cache_folder",
     "describe",
     "fetch_published",
     "load_model",

@@ -21,8 +21,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from yolov12edge.checkpoints import cache_folder
 from yolov12edge.data import Letterbox
+from yolov12edge.download import cache_folder
 from yolov12edge.errors import DataError, UsageError
 from yolov12edge.evaluate import Candidate, DriftReport, measure_drifts
 from yolov12edge.export import Finding, lint_graph

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from yolov12edge.errors import UsageError
+from yolov12edge.interrupts import raise_if_interrupted
 
 _ELSEWHERE = "choose a folder you can write to with --out"
 
@@ -42,6 +43,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
+        raise_if_interrupted()
         temporary.replace(final)
     finally:
         temporary.unlink(missing_ok=True)

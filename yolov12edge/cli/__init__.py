@@ -23,6 +23,7 @@ from yolov12edge.cli import (
 )
 from yolov12edge.cli.output import JsonDocument, print_json
 from yolov12edge.errors import EXIT_INTERRUPTED, EdgeError, UnsupportedError, UsageError
+from yolov12edge.interrupts import interrupted, interrupts_remembered
 
 # ClickException, whether typer uses click or, as of late, carries it inside itself.
 _LineError: type[Exception] = typer.BadParameter.__mro__[2]
@@ -79,14 +80,12 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     debug = "--debug" in arguments
     if debug:
         arguments.remove("--debug")
+    words = arguments or ["--help"]
     try:
-        code = app(args=arguments or ["--help"], prog_name="yolov12edge", standalone_mode=False)
+        with interrupts_remembered():
+            code = app(args=words, prog_name="yolov12edge", standalone_mode=False)
     except (typer.Abort, KeyboardInterrupt):
-        _fail(arguments, *_INTERRUPTED)
-    except EdgeError as error:
-        if debug:
-            raise
-        _fail(arguments, error.exit_code, error.message, error.hint)
+        code = EXIT_INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)
@@ -98,23 +97,23 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except Exception as error:
         if debug:
             raise
-        _fail(arguments, *_explain(error))
+        if not interrupted():
+            _fail(arguments, *_explain(error))
+        code = EXIT_INTERRUPTED
+    # Typer makes an exit code of KeyboardInterrupt, and some libraries nothing at all.
+    if code == EXIT_INTERRUPTED or interrupted():
+        _fail(arguments, EXIT_INTERRUPTED, "interrupted", "nothing was left half-written")
     sys.exit(code if isinstance(code, int) else 0)
 
 
-_INTERRUPTED = (EXIT_INTERRUPTED, "interrupted", "nothing was left half-written")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def _explain(error: Exception) -> tuple[int, str, str]:
-    """Exit code, message and hint for what no part of the package expected."""
-    cause: BaseException | None = error
-    while cause is not None:
-        # A library interrupted while it is imported reports that it cannot be imported.
-        if isinstance(cause, KeyboardInterrupt):
-            return _INTERRUPTED
-        cause = cause.__cause__ or cause.__context__
+    """Exit code, message and hint."""
+    if isinstance(error, EdgeError):
+        return error.exit_code, error.message, error.hint
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
         return (
             UnsupportedError.exit_code,

@@ -120,7 +120,7 @@ def calibration_images(
     limit = DEFAULT_IMAGES if limit is None else limit
     if source is not None and source.suffix == ".npz":
         return _sample_array(_read_array(source), source.name, limit, seed)
-    files, labels, origin = _list_files(source or data, source is None)  # type: ignore[arg-type]
+    files, labels, origin = _list_files(source, data)
     if not files:
         raise DataError(f"no images in {source or data}", "pass a folder with .jpg or .png files")
     order = np.random.default_rng(seed).permutation(len(files))
@@ -147,20 +147,22 @@ def verification_images(data: Path | None, calibration: CalibrationImages | None
 
 
 def _list_files(
-    source: Path, train_split: bool
+    source: Path | None, data: Path | None
 ) -> tuple[Sequence[Path], tuple[Labels, ...] | None, str]:
     """Image files, their labels where there are any, and where they come from in words."""
-    if source.is_dir():
+    if source is not None and source.is_dir():
         return find_images(source), None, source.name
-    if source.suffix == ".txt":
+    if source is not None and source.suffix == ".txt":
         return _read_list(source), None, source.name
-    if source.suffix not in (".yaml", ".yml"):
+    if source is not None and source.suffix not in (".yaml", ".yml"):
+        what = "cannot take calibration images from" if source.exists() else "no such file:"
         raise DataError(
-            f"cannot take calibration images from {source}",
-            "pass a folder of images, a data.yaml, a .txt list or an .npz",
+            f"{what} {source}", "pass a folder of images, a data.yaml, a .txt list or an .npz"
         )
-    dataset = load_dataset(source, "train")
-    return dataset.images, dataset.labels, f"train split of {source.name}"
+    yaml = source or data
+    assert yaml is not None
+    dataset = load_dataset(yaml, "train")
+    return dataset.images, dataset.labels, f"train split of {yaml.name}"
 
 
 def _read_list(path: Path) -> list[Path]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from yolov12edge.errors import UsageError
+from yolov12edge.interrupts import interrupts_held, raise_if_interrupted
 
 OWN_FILES = (
     "manifest.json",
@@ -49,7 +49,8 @@ def staged_folder(final: Path) -> Iterator[Path]:
         ) from error
     try:
         yield stage
-        with _interrupts_held():
+        raise_if_interrupted()
+        with interrupts_held():
             _move_into_place(stage, final)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
@@ -57,16 +58,6 @@ def staged_folder(final: Path) -> Iterator[Path]:
             with contextlib.suppress(OSError):
                 folder.rmdir()
         raise
-
-
-@contextlib.contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Let Ctrl-C wait until the block is done."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _move_into_place(stage: Path, final: Path) -> None:

@@ -1,0 +1,39 @@
+"""Small inputs that tests of commands and of the pipeline share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from tests.models import lively_model
+from yolov12edge.checkpoints import save_safetensors
+from yolov12edge.export import probe_picture
+
+CLASSES = ("cat", "dog")
+
+
+def write_weights(path: Path, num_classes: int = len(CLASSES)) -> Path:
+    """A checkpoint of a seeded detector of scale n."""
+    return save_safetensors(lively_model("n", num_classes=num_classes), path)
+
+
+def write_pictures(folder: Path, count: int = 3) -> Path:
+    """Drawn pictures, 96 x 64 pixels each."""
+    folder.mkdir(parents=True)
+    for seed in range(count):
+        picture = probe_picture(64, 96, seed)[0].transpose(1, 2, 0)[..., ::-1]
+        cv2.imwrite(str(folder / f"{seed}.png"), np.round(picture * 255).astype(np.uint8))
+    return folder
+
+
+def write_data(
+    path: Path, images: Path, names: tuple[str, ...] = CLASSES, boxes: str | None = None
+) -> Path:
+    """A data.yaml that trains and validates on `images`; `boxes` is every image's label file."""
+    path.write_text(f"train: {images}\nval: {images}\nnames: [{', '.join(names)}]\n")
+    if boxes is not None:
+        for image in images.glob("*.png"):
+            image.with_suffix(".txt").write_text(boxes)
+    return path

@@ -32,6 +32,8 @@ MAX_DETECTIONS = 300
 TRUTH_SCORE = 0.25
 RESAMPLES = 500
 WORST_IMAGES = 5
+# Below this the reference does not know the labels' world, and ratios of its mAP are chance.
+MEANINGFUL_MAP = 0.02
 
 Array = NDArray[np.float32]
 
@@ -116,7 +118,7 @@ class Meter:
         own = [table.average_precision() for table in self._self]
         real = [table.average_precision() for table in self._labelled] if self._labelled else None
         metric: Metric = "self_map" if gate.metric == "self_map" else "map"
-        if gate.metric == "auto" and not (real and real[0].map):
+        if gate.metric == "auto" and (not real or (real[0].map or 0) < MEANINGFUL_MAP):
             metric = "self_map"
         tables = self._labelled if metric == "map" and self._labelled else self._self
         drop, interval = _drop(*tables, seed)

@@ -18,7 +18,7 @@ class Gate(_Document):
 
     Attributes:
         metric: "map" (against labels), "self_map" (against the reference's detections), or
-            "auto": map where labels exist and the reference finds some of them, else self_map.
+            "auto": map where labels exist and the reference reaches 0.02 on them, else self_map.
         max_drop: largest relative drop of the metric; 0.01 is MLPerf's 99% of the reference.
         min_matched: smallest share of the reference's detections found again.
     """

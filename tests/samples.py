@@ -9,6 +9,7 @@ import numpy as np
 
 from tests.models import lively_model
 from yolov12edge.checkpoints import save_safetensors
+from yolov12edge.data.dataset import label_path
 from yolov12edge.export import probe_picture
 
 CLASSES = ("cat", "dog")
@@ -35,5 +36,7 @@ def write_data(
     path.write_text(f"train: {images}\nval: {images}\nnames: [{', '.join(names)}]\n")
     if boxes is not None:
         for image in images.glob("*.png"):
-            image.with_suffix(".txt").write_text(boxes)
+            labels = label_path(image)
+            labels.parent.mkdir(exist_ok=True)
+            labels.write_text(boxes)
     return path

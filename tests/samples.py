@@ -15,9 +15,11 @@ from yolov12edge.export import probe_picture
 CLASSES = ("cat", "dog")
 
 
-def write_weights(path: Path, num_classes: int = len(CLASSES)) -> Path:
-    """A checkpoint of a seeded detector of scale n."""
-    return save_safetensors(lively_model("n", num_classes=num_classes), path)
+def write_weights(path: Path) -> Path:
+    """A checkpoint of a seeded detector of scale n that knows `CLASSES`."""
+    model = lively_model("n", num_classes=len(CLASSES))
+    model.names = CLASSES
+    return save_safetensors(model, path)
 
 
 def write_pictures(folder: Path, count: int = 3) -> Path:

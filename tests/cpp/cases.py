@@ -1,8 +1,14 @@
-"""Random cases of letterboxing and decoding, as records that host_tool reads, with Python's answers."""
+"""Cases of letterboxing, decoding and picture files: records for host_tool, and Python's answers.
+
+A record is eight int32 and two float32, little-endian, then its payload. The first number is the
+kind, the last of the eight the payload's bytes; the others mean what `record` puts there.
+"""
 
 from __future__ import annotations
 
 import struct
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -10,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov12edge.data import Letterbox, Placement, to_batch
+from yolov12edge.data import Letterbox, to_batch
 from yolov12edge.evaluate.detections import non_max_suppression
 
 RGB, BGR, RGBA, BGRA, NV12, YUYV = range(6)
@@ -105,6 +111,78 @@ class DecodeCase:
         np.testing.assert_array_equal(boxes, expected.to_image(placement).boxes)
 
 
+@dataclass(frozen=True)
+class PictureCase:
+    """A picture file and its RGB pixels as OpenCV reads them; None where it is to be refused."""
+
+    name: str
+    file: bytes
+    pixels: NDArray[np.uint8] | None
+
+    def record(self) -> bytes:
+        return struct.pack("<8i2f", 3, 0, 0, 0, 0, 0, 0, len(self.file), 0, 0) + self.file
+
+    def check(self, answer: BytesIO) -> None:
+        width, height = struct.unpack("<2i", answer.read(8))
+        pixels = np.frombuffer(answer.read(3 * width * height), np.uint8)
+        if self.pixels is None:
+            assert (width, height) == (0, 0), self.name
+            return
+        assert (height, width) == self.pixels.shape[:2], self.name
+        np.testing.assert_array_equal(pixels.reshape(self.pixels.shape), self.pixels, self.name)
+
+
+def picture_cases(rng: np.random.Generator) -> list[PictureCase]:
+    """PNG, BMP and PPM of every kind that is read, and the same files cut short."""
+    cases = []
+    for index in range(40):
+        height, width = (int(side) for side in rng.integers(1, 60, 2))
+        channels = int(rng.choice([1, 3, 4]))
+        depth = np.uint16 if index % 4 == 0 else np.uint8
+        high = 65536 if depth == np.uint16 else 256
+        # Smooth and noisy pictures use different filters and codes.
+        noise = 1 if index % 2 else 30
+        ramp = np.add.outer(np.arange(height), np.arange(width))[..., None] * 3
+        image = (ramp + rng.integers(0, noise, (height, width, channels))) % high
+        image = np.squeeze(image.astype(depth), -1) if channels == 1 else image.astype(depth)
+        suffix = ".png"
+        if depth == np.uint8 and channels == 3:
+            suffix = (".png", ".bmp", ".ppm")[index % 3]
+        level = [cv2.IMWRITE_PNG_COMPRESSION, index % 10] if suffix == ".png" else []
+        file = cv2.imencode(suffix, image, level)[1].tobytes()
+        name = f"{index}{suffix} {image.shape} {depth.__name__}"
+        cases.append(PictureCase(name, file, _rgb(file)))
+        cases.append(PictureCase(f"{name}, cut", file[: len(file) // 2], None))
+    palette = _palette_png(rng)
+    cases.append(PictureCase("palette", palette, _rgb(palette)))
+    return cases
+
+
+def _palette_png(rng: np.random.Generator) -> bytes:
+    """A PNG of 11 x 9 pixels in ten colours, every row with filter 0."""
+    rows = rng.integers(0, 10, (9, 11), np.uint8)
+    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    chunks = [
+        (b"IHDR", struct.pack(">2I5B", 11, 9, 8, 3, 0, 0, 0)),
+        (b"PLTE", rng.integers(0, 256, 30, np.uint8).tobytes()),
+        (b"IDAT", zlib.compress(data)),
+        (b"IEND", b""),
+    ]
+    packed = (
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+
+
+def _rgb(file: bytes) -> NDArray[np.uint8]:
+    decoded = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_COLOR)
+    return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
+
+
+Case = LetterboxCase | DecodeCase | PictureCase
+
+
 def letterbox_cases(rng: np.random.Generator, count: int) -> list[LetterboxCase]:
     return [_letterbox_case(rng, index) for index in range(count)]
 
@@ -157,15 +235,12 @@ def _decode_case(rng: np.random.Generator, index: int) -> DecodeCase:
     )
 
 
-def records(cases: list[LetterboxCase] | list[DecodeCase]) -> bytes:
+def records(cases: Sequence[Case]) -> bytes:
     return b"".join(case.record() for case in cases)
 
 
-def check_answers(cases: list[LetterboxCase] | list[DecodeCase], answers: bytes) -> None:
+def check_answers(cases: Sequence[Case], answers: bytes) -> None:
     stream = BytesIO(answers)
     for case in cases:
         case.check(stream)
     assert stream.read() == b"", "more answers than cases"
-
-
-__all__ = ["Placement", "check_answers", "decode_cases", "letterbox_cases", "records"]

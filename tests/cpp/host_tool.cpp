@@ -1,4 +1,5 @@
-// Runs recorded cases of letterbox and decode: binary records on stdin, results on stdout.
+// Runs recorded cases of letterbox, decode and picture files: binary records on stdin, results on
+// stdout.
 //
 // A record is eight int32 and two floats, then its payload; see cases.py for the meanings.
 
@@ -6,6 +7,7 @@
 #include <cstdio>
 #include <vector>
 
+#include "image_file.hpp"
 #include "yolov12edge/cuda/letterbox_job.hpp"
 #include "yolov12edge/decode.hpp"
 #include "yolov12edge/letterbox.hpp"
@@ -37,7 +39,8 @@ int letterbox(const Header& header) {
   const ImageView image{data.data(), header.b, header.c, header.d,
                         static_cast<PixelFormat>(header.a)};
   const LetterboxSpec spec{header.f, header.e};
-  const std::size_t size = 3U * static_cast<std::size_t>(header.e) * static_cast<std::size_t>(header.f);
+  const std::size_t size =
+      3U * static_cast<std::size_t>(header.e) * static_cast<std::size_t>(header.f);
   std::vector<float> tensor(size), twin(size);
   std::vector<std::uint8_t> pixels(size);
   static Letterbox letterbox(spec);
@@ -46,8 +49,10 @@ int letterbox(const Header& header) {
   }
   const Result<Placement> placement = letterbox.to_tensor(image, tensor.data());
   if (!placement || !letterbox.to_pixels(image, pixels.data())) return 1;
-  const auto columns = detail::linear_taps(image.width, placement->scaled_width, detail::Edge::collapse);
-  const auto rows = detail::linear_taps(image.height, placement->scaled_height, detail::Edge::keep);
+  const auto columns =
+      detail::linear_taps(image.width, placement->scaled_width, detail::Edge::collapse);
+  const auto rows =
+      detail::linear_taps(image.height, placement->scaled_height, detail::Edge::keep);
   cuda::letterbox_on_cpu(
       cuda::make_job(*checked(image), spec, *placement, columns.data(), rows.data()), twin.data());
   const double numbers[] = {placement->gain, double(placement->left), double(placement->top)};
@@ -76,13 +81,33 @@ int decode(const Header& header) {
   return 0;
 }
 
+// The payload is a picture file; its size comes back as 0 x 0 where it is refused.
+int picture(const Header& header) {
+  std::vector<std::uint8_t> file;
+  if (!read(file, static_cast<std::size_t>(header.payload))) return 1;
+  const Result<apps::Picture> decoded = apps::decode_picture(file);
+  const std::int32_t sides[] = {decoded ? decoded->width : 0, decoded ? decoded->height : 0};
+  write(sides, 2);
+  if (decoded) write(decoded->pixels.data(), decoded->pixels.size());
+  return 0;
+}
+
+int run(const Header& header) {
+  switch (header.kind) {
+    case 1: return letterbox(header);
+    case 2: return decode(header);
+    case 3: return picture(header);
+    default: return 1;
+  }
+}
+
 }  // namespace
 
 int main() {
   static_assert(sizeof(Header) == 40 && sizeof(Detection) == 24 && sizeof(Box) == 16);
   std::vector<Header> header;
   while (read(header, 1)) {
-    if ((header[0].kind == 1 ? letterbox(header[0]) : decode(header[0])) != 0) return 1;
+    if (run(header[0]) != 0) return 1;
   }
   return 0;
 }

@@ -36,12 +36,14 @@ inline Status unreadable(const std::string& why) {
   return {StatusCode::invalid_argument, "cannot read the picture: " + why};
 }
 
-// A picture of that size, black; refused where it is empty or too large.
-inline Result<Picture> blank(std::uint64_t width, std::uint64_t height) {
+// A black picture of that size, if it is neither empty nor too large, and if the file is `whole`:
+// nobody gets memory for pixels that are not there.
+inline Result<Picture> blank(std::uint64_t width, std::uint64_t height, bool whole) {
   if (width == 0 || height == 0 || width > kMaxSide || height > kMaxSide ||
       width * height > kMaxPixels) {
     return unreadable(std::to_string(width) + "x" + std::to_string(height) + " pixels");
   }
+  if (!whole) return unreadable("the file is cut short");
   return Picture{static_cast<int>(width), static_cast<int>(height),
                  Bytes(static_cast<std::size_t>(3 * width * height))};
 }
@@ -77,11 +79,10 @@ inline Result<Picture> read_ppm(const Bytes& file) {
   }
   ++at;
   if (numbers[2] != 255) return unreadable("a PPM with other than 8 bits");
-  Result<Picture> picture = blank(numbers[0], numbers[1]);
+  const std::uint64_t size = 3 * numbers[0] * numbers[1];
+  Result<Picture> picture =
+      blank(numbers[0], numbers[1], at <= file.size() && file.size() - at >= size);
   if (!picture) return picture;
-  if (at > file.size() || file.size() - at < picture->pixels.size()) {
-    return unreadable("the PPM is cut short");
-  }
   std::copy_n(file.begin() + static_cast<std::ptrdiff_t>(at), picture->pixels.size(),
               picture->pixels.begin());
   return picture;
@@ -89,7 +90,7 @@ inline Result<Picture> read_ppm(const Bytes& file) {
 
 // Uncompressed, 24 or 32 bits a pixel.
 inline Result<Picture> read_bmp(const Bytes& file) {
-  if (file.size() < 54) return unreadable("the BMP is cut short");
+  if (file.size() < 54) return unreadable("the file is cut short");
   const std::uint32_t start = little_endian(&file[10], 4);
   const std::uint32_t width = little_endian(&file[18], 4);
   const std::uint32_t signed_height = little_endian(&file[22], 4);
@@ -98,14 +99,12 @@ inline Result<Picture> read_bmp(const Bytes& file) {
     return unreadable("a BMP that is not 24 or 32 bits without compression");
   }
   const bool top_down = signed_height >> 31 != 0;
-  Result<Picture> picture = blank(width, top_down ? ~signed_height + 1U : signed_height);
-  if (!picture) return picture;
+  const std::size_t height = top_down ? ~signed_height + 1U : signed_height;
   const std::size_t samples = bits / 8;
   const std::size_t stride = (width * samples + 3) / 4 * 4;
-  const auto height = static_cast<std::size_t>(picture->height);
-  if (start > file.size() || file.size() - start < stride * height) {
-    return unreadable("the BMP is cut short");
-  }
+  const bool whole = start <= file.size() && file.size() - start >= stride * height;
+  Result<Picture> picture = blank(width, height, whole);
+  if (!picture) return picture;
   std::uint8_t* out = picture->pixels.data();
   for (std::size_t row = 0; row < height; ++row) {
     const std::uint8_t* source = &file[start] + stride * (top_down ? row : height - 1 - row);
@@ -164,11 +163,13 @@ inline bool unfilter(Bytes& data, std::size_t row_bytes, std::size_t pixel_bytes
 
 inline Result<Picture> png_pixels(const PngHeader& header, const Bytes& packed,
                                   const Bytes& palette) {
-  Result<Picture> picture = blank(header.width, header.height);
-  if (!picture) return picture;
   const std::size_t sample_bytes = header.depth == 16 ? 2 : 1;
   const std::size_t pixel_bytes = header.samples() * sample_bytes;
   const std::size_t row_bytes = header.width * pixel_bytes;
+  // Deflate makes at most 1032 bytes of one.
+  const bool whole = (row_bytes + 1) * header.height / 1032 <= packed.size();
+  Result<Picture> picture = blank(header.width, header.height, whole);
+  if (!picture) return picture;
   Bytes data;
   if (!inflate_zlib(packed, (row_bytes + 1) * header.height, data)) {
     return unreadable("the PNG's data is damaged");
@@ -201,7 +202,7 @@ inline Result<Picture> read_png(const Bytes& file) {
     const std::size_t length = big_endian(&file[at]);
     const std::string kind(file.begin() + static_cast<std::ptrdiff_t>(at + 4),
                            file.begin() + static_cast<std::ptrdiff_t>(at + 8));
-    if (length > file.size() - at - 12) return unreadable("the PNG is cut short");
+    if (length > file.size() - at - 12) return unreadable("the file is cut short");
     const auto start = file.begin() + static_cast<std::ptrdiff_t>(at + 8);
     const auto end = start + static_cast<std::ptrdiff_t>(length);
     if (kind == "IHDR" && length == 13) {

@@ -98,9 +98,11 @@ class Letterbox {
     const int top = placement_.top, bottom = top + placement_.scaled_height;
     for (int row = 0; row < top; ++row) pad(row, 0, spec_.width);
     for (ConvertedRow& row : converted_) row.number = -1;
-    const Pixels pixels{scaled_row_.data(), direct_ && image->format == PixelFormat::bgr};
+    const bool bgr = image->format == PixelFormat::bgr || image->format == PixelFormat::bgra;
+    const Pixels pixels{scaled_row_.data(), direct_ && bgr};
     for (int row = top; row < bottom; ++row) {
-      scale_row(*image, rows_[size_of(row - top)]);
+      const detail::Tap& taps = rows_[size_of(row - top)];
+      step_ == 4 ? scale_row<4>(*image, taps) : scale_row<3>(*image, taps);
       pad(row, 0, left);
       write(row, left, placement_.scaled_width, pixels);
       pad(row, right, spec_.width);
@@ -119,7 +121,8 @@ class Letterbox {
     rows_ = detail::linear_taps(image.height, placement_.scaled_height, detail::Edge::keep);
     auto taps =
         detail::linear_taps(image.width, placement_.scaled_width, detail::Edge::collapse);
-    direct_ = image.width > 1 && bytes_per_pixel(image.format) == 3;
+    direct_ = image.width > 1 && bytes_per_pixel(image.format) >= 3;
+    step_ = direct_ ? bytes_per_pixel(image.format) : 3;
     scaled_row_.resize(3 * taps.size() + 1);
     columns_.clear();
     needed_.clear();
@@ -133,32 +136,36 @@ class Letterbox {
       if (needed_.empty() || needed_.back() < tap.first) needed_.push_back(tap.first);
       if (needed_.size() < 2 || needed_.back() < next) needed_.push_back(next);
       const std::size_t left = direct_ ? size_of(tap.first) : needed_.size() - 2;
-      columns_.push_back({3 * left, tap.weight_first, tap.weight_second});
+      columns_.push_back({size_of(step_) * left, tap.weight_first, tap.weight_second});
     }
-    row_bytes_ = 3 * (direct_ ? size_of(image.width) : needed_.size());
+    row_bytes_ = size_of(step_) * (direct_ ? size_of(image.width) : needed_.size());
     // Eight bytes are loaded for six: columns near the end of the row take the narrow way.
     const auto inside = [&](const Column& column) { return column.offset + 8 <= row_bytes_; };
     wide_ = static_cast<std::size_t>(
         std::partition_point(columns_.begin(), columns_.end(), inside) - columns_.begin());
   }
 
+  template <int kStep>
   void scale_row(const ImageView& image, const detail::Tap& rows) {
     const std::uint8_t* top = source_row(image, rows.first, rows.second);
     const std::uint8_t* bottom = source_row(image, rows.second, rows.first);
     std::uint8_t* out = scaled_row_.data();
+    const auto weights_of = [&rows](const Column& column) {
+      return detail::BlendWeights{column.weight_left, column.weight_right, rows.weight_first,
+                                  rows.weight_second};
+    };
     for (std::size_t x = 0; x < columns_.size(); ++x, out += 3) {
       const Column& column = columns_[x];
-      const detail::BlendWeights weights{column.weight_left, column.weight_right,
-                                         rows.weight_first, rows.weight_second};
+      const std::uint8_t *above = top + column.offset, *below = bottom + column.offset;
       if (x < wide_) {
-        detail::blend_pixel_wide(top + column.offset, bottom + column.offset, weights, out);
+        detail::blend_pixel_wide<kStep>(above, below, weights_of(column), out);
       } else {
-        detail::blend_pixel(top + column.offset, bottom + column.offset, weights, out);
+        detail::blend_pixel<kStep>(above, below, weights_of(column), out);
       }
     }
   }
 
-  // Row `number` as 3 bytes a pixel; `other` is the row that has to stay available.
+  // Row `number`, converted where that is needed; `other` is the row that has to stay available.
   const std::uint8_t* source_row(const ImageView& image, int number, int other) {
     const std::uint8_t* source = image.data + image.stride * number;
     if (direct_) return source;
@@ -171,13 +178,7 @@ class Letterbox {
     const std::uint8_t* chroma =
         image.format == PixelFormat::nv12 ? image.chroma + image.chroma_stride * (number / 2)
                                           : nullptr;
-    std::uint8_t* out = row.rgb.data();
-    for (const int x : needed_) {
-      const detail::Rgb pixel = detail::read_pixel(source, chroma, image.format, x);
-      *out++ = pixel.r;
-      *out++ = pixel.g;
-      *out++ = pixel.b;
-    }
+    detail::read_pixels(source, chroma, image.format, needed_, row.rgb.data());
     return row.rgb.data();
   }
 
@@ -186,7 +187,8 @@ class Letterbox {
 
   Placement placement_;
   PixelFormat format_ = PixelFormat::rgb;
-  bool direct_ = true;  // source rows are read where they lie
+  bool direct_ = true;  // source rows are read where they lie, not converted to RGB first
+  int step_ = 3;        // bytes a pixel of the rows that are read
   std::vector<detail::Tap> rows_;
   std::vector<Column> columns_;
   std::size_t wide_ = 0;

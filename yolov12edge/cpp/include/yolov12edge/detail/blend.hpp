@@ -29,16 +29,18 @@ YOLOV12EDGE_HOST_DEVICE inline std::uint8_t blend_sample(int top_left, int top_r
   return static_cast<std::uint8_t>((sum + 2) >> 2);
 }
 
-// `top` and `bottom` point at the left pixel of each row: six bytes are read, three written.
+// `top` and `bottom` point at the left pixel of each row, the right one is kStep bytes further.
+template <int kStep>
 inline void blend_pixel(const std::uint8_t* top, const std::uint8_t* bottom, BlendWeights weights,
                         std::uint8_t* out) noexcept {
   for (int channel = 0; channel < 3; ++channel) {
-    out[channel] = blend_sample(top[channel], top[channel + 3], bottom[channel],
-                                bottom[channel + 3], weights);
+    out[channel] = blend_sample(top[channel], top[channel + kStep], bottom[channel],
+                                bottom[channel + kStep], weights);
   }
 }
 
 // As blend_pixel; eight bytes of each row must be readable and four of `out` writable.
+template <int kStep>
 inline void blend_pixel_wide(const std::uint8_t* top, const std::uint8_t* bottom,
                              BlendWeights weights, std::uint8_t* out) noexcept {
 #if defined(YOLOV12EDGE_BLEND_SSE2)
@@ -48,7 +50,7 @@ inline void blend_pixel_wide(const std::uint8_t* top, const std::uint8_t* bottom
       _mm_unpacklo_epi64(_mm_set1_epi16(weights.top), _mm_set1_epi16(weights.bottom));
   const auto horizontal = [&](const std::uint8_t* row) {
     const __m128i pixels = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(row));
-    const __m128i pairs = _mm_unpacklo_epi8(pixels, _mm_srli_si128(pixels, 3));
+    const __m128i pairs = _mm_unpacklo_epi8(pixels, _mm_srli_si128(pixels, kStep));
     return _mm_srai_epi32(_mm_madd_epi16(_mm_unpacklo_epi8(pairs, zero), across), 4);
   };
   const __m128i rows = _mm_packs_epi32(horizontal(top), horizontal(bottom));
@@ -61,7 +63,7 @@ inline void blend_pixel_wide(const std::uint8_t* top, const std::uint8_t* bottom
   const auto horizontal = [&](const std::uint8_t* row) {
     const uint8x8_t pixels = vld1_u8(row);
     const uint16x4_t left = vget_low_u16(vmovl_u8(pixels));
-    const uint16x4_t right = vget_low_u16(vmovl_u8(vext_u8(pixels, pixels, 3)));
+    const uint16x4_t right = vget_low_u16(vmovl_u8(vext_u8(pixels, pixels, kStep)));
     const uint32x4_t sum = vmull_n_u16(left, static_cast<std::uint16_t>(weights.left));
     return vshrn_n_u32(vmlal_n_u16(sum, right, static_cast<std::uint16_t>(weights.right)), 4);
   };
@@ -75,7 +77,7 @@ inline void blend_pixel_wide(const std::uint8_t* top, const std::uint8_t* bottom
   const std::uint32_t rgb = vget_lane_u32(vreinterpret_u32_u8(bytes), 0);
   std::memcpy(out, &rgb, sizeof rgb);
 #else
-  blend_pixel(top, bottom, weights, out);
+  blend_pixel<kStep>(top, bottom, weights, out);
 #endif
 }
 

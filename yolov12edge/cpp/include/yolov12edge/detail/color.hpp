@@ -6,6 +6,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "yolov12edge/detail/host_device.hpp"
 #include "yolov12edge/image.hpp"
@@ -16,8 +17,11 @@ struct Rgb {
   std::uint8_t r, g, b;
 };
 
+// Without branches: camera noise would be mispredicted at every other pixel.
 YOLOV12EDGE_HOST_DEVICE inline std::uint8_t to_byte(int value) noexcept {
-  return static_cast<std::uint8_t>(value < 0 ? 0 : value > 255 ? 255 : value);
+  value &= ~(value >> 31);
+  value |= (255 - value) >> 31;
+  return static_cast<std::uint8_t>(value);
 }
 
 YOLOV12EDGE_HOST_DEVICE inline Rgb yuv_to_rgb(int y, int u, int v) noexcept {
@@ -27,7 +31,7 @@ YOLOV12EDGE_HOST_DEVICE inline Rgb yuv_to_rgb(int y, int u, int v) noexcept {
   constexpr int kGreenV = -852492;   // -0.813
   constexpr int kGreenU = -409993;   // -0.391
   constexpr int kBlueU = 2116026;    // 2.018
-  const int luma = (y > 16 ? y - 16 : 0) * kLuma;
+  const int luma = ((y - 16) & ~((y - 16) >> 31)) * kLuma;
   u -= 128;
   v -= 128;
   return {to_byte((luma + kRedV * v + kHalf) >> kShift),
@@ -43,13 +47,37 @@ YOLOV12EDGE_HOST_DEVICE inline Rgb read_pixel(const std::uint8_t* row, const std
     case PixelFormat::bgr: row += 3 * x; return {row[2], row[1], row[0]};
     case PixelFormat::rgba: row += 4 * x; return {row[0], row[1], row[2]};
     case PixelFormat::bgra: row += 4 * x; return {row[2], row[1], row[0]};
-    case PixelFormat::nv12: chroma += x / 2 * 2; return yuv_to_rgb(row[x], chroma[0], chroma[1]);
+    case PixelFormat::nv12: chroma += x & ~1; return yuv_to_rgb(row[x], chroma[0], chroma[1]);
     case PixelFormat::yuyv: {
-      const std::uint8_t* pair = row + x / 2 * 4;
-      return yuv_to_rgb(pair[x % 2 * 2], pair[1], pair[3]);
+      const std::uint8_t* pair = row + 2 * (x & ~1);
+      return yuv_to_rgb(pair[2 * (x & 1)], pair[1], pair[3]);
     }
   }
   return {0, 0, 0};
+}
+
+// The pixels at `columns` of a row, three bytes each.
+template <PixelFormat kFormat>
+inline void read_pixels(const std::uint8_t* row, const std::uint8_t* chroma,
+                        const std::vector<int>& columns, std::uint8_t* rgb) noexcept {
+  for (const int x : columns) {
+    const Rgb pixel = read_pixel(row, chroma, kFormat, x);
+    *rgb++ = pixel.r;
+    *rgb++ = pixel.g;
+    *rgb++ = pixel.b;
+  }
+}
+
+inline void read_pixels(const std::uint8_t* row, const std::uint8_t* chroma, PixelFormat format,
+                        const std::vector<int>& columns, std::uint8_t* rgb) noexcept {
+  switch (format) {
+    case PixelFormat::rgb: return read_pixels<PixelFormat::rgb>(row, chroma, columns, rgb);
+    case PixelFormat::bgr: return read_pixels<PixelFormat::bgr>(row, chroma, columns, rgb);
+    case PixelFormat::rgba: return read_pixels<PixelFormat::rgba>(row, chroma, columns, rgb);
+    case PixelFormat::bgra: return read_pixels<PixelFormat::bgra>(row, chroma, columns, rgb);
+    case PixelFormat::nv12: return read_pixels<PixelFormat::nv12>(row, chroma, columns, rgb);
+    case PixelFormat::yuyv: return read_pixels<PixelFormat::yuyv>(row, chroma, columns, rgb);
+  }
 }
 
 }  // namespace yolov12edge::detail

@@ -16,42 +16,58 @@ MOST_PICTURES = 64
 
 
 def command(
-    artifacts: Annotated[list[Path], typer.Argument(help=".onnx, .plan, .engine, .pt files.")],
+    artifacts: Annotated[
+        list[Path], typer.Argument(metavar="ARTIFACT", help=".onnx, .plan, .engine, .pt files.")
+    ],
     vs: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(help="The baseline of the ratios; the first artifact if absent."),
+        typer.Option(
+            metavar="FILE", help="The baseline of the ratios; the first artifact if absent."
+        ),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images a call.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, metavar="N", help="Images a call.")] = 1,
     runtime: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(help="Runtime of .onnx files; given twice, each is timed in both."),
+        typer.Option(
+            metavar="NAME", help="Runtime of .onnx files; given twice, each is timed in both."
+        ),
     ] = None,
     threads: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="CPU threads; the runtime's own choice if absent."),
+        typer.Option(min=1, metavar="N", help="CPU threads; the runtime's own choice if absent."),
     ] = None,
-    duration: Annotated[float, typer.Option(help="Seconds to spend on each artifact.")] = 5.0,
+    duration: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Seconds to spend on each artifact.")
+    ] = 5.0,
     runs: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Timed calls of each artifact, instead of --duration."),
+        typer.Option(
+            min=1, metavar="N", help="Timed calls of each artifact, instead of --duration."
+        ),
     ] = None,
     imgsz: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="640 or HxW, for artifacts that leave the size open."),
+        typer.Option(metavar="N|HxW", help="640 or HxW, for artifacts that leave the size open."),
     ] = None,
     images: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Folder of pictures to look at; generated noise if absent."),
+        typer.Option(
+            metavar="DIR", help="Folder of pictures to look at; generated noise if absent."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the order and of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the order and of the noise.")] = 0,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Write bench.json here."),
+        typer.Option(metavar="FILE", help="Write bench.json here."),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Time artifacts in interleaved rounds: percentiles, stages, ratios with intervals."""
+    """Time artifacts side by side.
+
+    They take turns in short rounds, so that a warm or busy machine favours none: percentiles,
+    stages, and ratios with their intervals.
+    """
     from yolov12edge.bench import measure
     from yolov12edge.bench.render import render_bench
     from yolov12edge.data import find_images, read_image

@@ -14,30 +14,44 @@ if TYPE_CHECKING:
 
 
 def command(
-    onnx: Annotated[Path, typer.Argument(help="The model.onnx that export wrote.")],
-    target: Annotated[str, typer.Option(help="Recipe to build for; see `yolov12edge targets`.")],
+    onnx: Annotated[Path, typer.Argument(metavar="ONNX", help="The model.onnx that export wrote.")],
+    target: Annotated[
+        str, typer.Option(metavar="NAME", help="Recipe to build for; see `yolov12edge targets`.")
+    ],
     out: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(help="The plan to write; engine.plan beside the ONNX file if absent."),
+        typer.Option(
+            metavar="FILE", help="The plan to write; engine.plan beside the ONNX file if absent."
+        ),
     ] = None,
     batch: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="N or MIN:OPT:MAX, for an ONNX file with a dynamic batch."),
+        typer.Option(
+            metavar="N|MIN:OPT:MAX", help="N or MIN:OPT:MAX, for an ONNX file with a dynamic batch."
+        ),
     ] = None,
     workspace: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Most GPU scratch memory, in MiB."),
+        typer.Option(min=1, metavar="MIB", help="Most GPU scratch memory, in MiB."),
     ] = None,
     level: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=0, max=5, help="Builder optimization level; the library's default is 3."),
+        typer.Option(
+            min=0,
+            max=5,
+            metavar="N",
+            help="Builder optimization level; the library's default is 3.",
+        ),
     ] = None,
     timing_cache: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Timing cache to read and write (TensorRT only)."),
+        typer.Option(metavar="FILE", help="Timing cache to read and write (TensorRT only)."),
     ] = None,
     hardware_compatibility: Annotated[
-        str, typer.Option(help="none, ampere_plus or same_compute_capability (TensorRT only).")
+        str,
+        typer.Option(
+            metavar="LEVEL", help="none, ampere_plus or same_compute_capability (TensorRT only)."
+        ),
     ] = "none",
     version_compatible: Annotated[
         bool, typer.Option("--version-compatible", help="Load in later library versions too.")
@@ -48,7 +62,10 @@ def command(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Build an engine: raw plan bytes, no prefix."""
+    """Build an engine from an ONNX file.
+
+    The plan is raw bytes without a prefix, as every TensorRT tool takes it.
+    """
     from yolov12edge.engine import (
         BatchRange,
         BuildOptions,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def command(
     target: Annotated[
         Optional[list[str]],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(help="Look at this target only; can be given several times."),
+        typer.Option(metavar="NAME", help="Look at this target only; can be given several times."),
     ] = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 7 if a --target, or a needed part, is missing.")
@@ -25,7 +25,7 @@ def command(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Say what is installed here and which targets can be built and run."""
+    """Say what this machine has and which targets it serves."""
     from yolov12edge.errors import UnsupportedError
     from yolov12edge.pipeline.doctor import examine
 

@@ -13,48 +13,65 @@ from yolov12edge.cli.output import JsonOption, Output, QuietOption
 def command(
     weights: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(help="Checkpoint: .pt or .safetensors; the published one if absent."),
+        typer.Option(
+            metavar="FILE", help="Checkpoint: .pt or .safetensors; the published one if absent."
+        ),
     ] = None,
-    scale: Annotated[str, typer.Option(help="n, s, m, l or x, for a published one.")] = "n",
-    layout: Annotated[str, typer.Option(help="v1 or turbo, for a published one.")] = "turbo",
+    scale: Annotated[
+        str, typer.Option(metavar="n|s|m|l|x", help="n, s, m, l or x, for a published one.")
+    ] = "n",
+    layout: Annotated[
+        str, typer.Option(metavar="v1|turbo", help="v1 or turbo, for a published one.")
+    ] = "turbo",
     int8: Annotated[bool, typer.Option("--int8", help="Quantize to INT8.")] = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="Convert to FP16.")] = False,
     fp32: Annotated[bool, typer.Option("--fp32", help="Keep FP32.")] = False,
     target: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="Recipe to follow; see `yolov12edge targets`."),
+        typer.Option(metavar="NAME", help="Recipe to follow; see `yolov12edge targets`."),
     ] = None,
     calib: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Calibration images: folder, data.yaml or .npz."),
+        typer.Option(metavar="PATH", help="Calibration images: folder, data.yaml or .npz."),
     ] = None,
     calib_images: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="Most calibration images to use; 256 if absent."),
+        typer.Option(min=1, metavar="N", help="Most calibration images to use; 256 if absent."),
     ] = None,
     calib_method: Annotated[
-        str, typer.Option(help="auto, max, percentile, entropy or mse; for INT8 ranges.")
+        str,
+        typer.Option(
+            metavar="METHOD", help="auto, max, percentile, entropy or mse; for INT8 ranges."
+        ),
     ] = "auto",
     keep_float: Annotated[
-        str, typer.Option(help="Blocks that INT8 leaves in float: model.6.m.0,model.8")
+        str,
+        typer.Option(
+            metavar="BLOCKS", help="Blocks that INT8 leaves in float: model.6.m.0,model.8"
+        ),
     ] = "",
     imgsz: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="640 or HxW; what the checkpoint was trained at if absent."),
+        typer.Option(
+            metavar="N|HxW", help="640 or HxW; what the checkpoint was trained at if absent."
+        ),
     ] = None,
-    batch: Annotated[str, typer.Option(help="N, or MIN:OPT:MAX for a dynamic batch.")] = "1",
+    batch: Annotated[
+        str, typer.Option(metavar="N|MIN:OPT:MAX", help="N, or MIN:OPT:MAX for a dynamic batch.")
+    ] = "1",
     data: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="data.yaml whose val split judges the artifact."),
+        typer.Option(metavar="FILE", help="data.yaml whose val split judges the artifact."),
     ] = None,
     max_drop: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest relative drop the gate accepts.")
+        float,
+        typer.Option(min=0, max=1, metavar="F", help="Largest relative drop the gate accepts."),
     ] = 0.01,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Run folder; runs/<weights>-<target> if absent."),
+        typer.Option(metavar="DIR", help="Run folder; runs/<weights>-<target> if absent."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of every random choice.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of every random choice.")] = 0,
     no_build: Annotated[bool, typer.Option("--no-build", help="Stop before the engine.")] = False,
     no_verify: Annotated[bool, typer.Option("--no-verify", help="Skip the drift gate.")] = False,
     no_bench: Annotated[bool, typer.Option("--no-bench", help="Skip the timing.")] = False,
@@ -64,7 +81,11 @@ def command(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Carry a checkpoint to a verified artifact: ONNX, lower precision, engine, verdict."""
+    """Carry a checkpoint to a verified artifact.
+
+    ONNX, lower precision, engine, timing and verdict, all in one run folder. Exits with 6 if the
+    artifact drifts too far from the checkpoint.
+    """
     from yolov12edge.cli.arguments import parse_image_size
     from yolov12edge.pipeline.export import ExportRequest, export_run
     from yolov12edge.pipeline.summary import export_summary

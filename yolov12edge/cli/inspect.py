@@ -12,21 +12,28 @@ from yolov12edge.cli.output import JsonOption, Output, QuietOption
 
 def command(
     path: Annotated[
-        Path, typer.Argument(help="A checkpoint, .onnx, .plan, .engine or run folder.")
+        Path,
+        typer.Argument(metavar="PATH", help="A checkpoint, .onnx, .plan, .engine or run folder."),
     ],
     to: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(help="Write the checkpoint as flat .safetensors."),
+        typer.Option(metavar="FILE", help="Write the checkpoint as flat .safetensors."),
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="With --to: store float16.")] = False,
     strip: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Write the plan without the prefix that Ultralytics puts before it."),
+        typer.Option(
+            metavar="FILE",
+            help="Write the plan without the prefix that Ultralytics puts before it.",
+        ),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Say what an artifact is and whether it is whole."""
+    """Say what an artifact is and whether it is whole.
+
+    A run folder's files are compared with its manifest; exits with 4 where they differ.
+    """
     from yolov12edge.pipeline.inspect import RunInspection, inspect_artifact
     from yolov12edge.pipeline.inspect_render import render_inspection
 

@@ -13,39 +13,50 @@ _SHOWN = 20
 
 
 def command(
-    sources: Annotated[list[Path], typer.Argument(help="Images, folders of images, or videos.")],
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE", help="Images, folders of images, or videos."),
+    ],
     weights: Annotated[
         Path,
         typer.Option(
-            "--weights", "--artifact", "-w", help="A .pt, .safetensors, .onnx, .plan or .engine."
+            "--weights",
+            "--artifact",
+            "-w",
+            metavar="FILE",
+            help="A .pt, .safetensors, .onnx, .plan or .engine.",
         ),
     ],
     conf: Annotated[
-        float, typer.Option(min=0.001, max=1, help="Least score of a detection.")
+        float, typer.Option(min=0.001, max=1, metavar="F", help="Least score of a detection.")
     ] = 0.25,
     iou: Annotated[
-        float, typer.Option(min=0, max=1, help="Overlap above which the lower score goes.")
+        float,
+        typer.Option(min=0, max=1, metavar="F", help="Overlap above which the lower score goes."),
     ] = 0.7,
     out: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(help="Folder for annotated pictures and predictions.json."),
+        typer.Option(metavar="DIR", help="Folder for annotated pictures and predictions.json."),
     ] = None,
     imgsz: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="640 or HxW, for artifacts that leave it open."),
+        typer.Option(metavar="N|HxW", help="640 or HxW, for artifacts that leave it open."),
     ] = None,
     runtime: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="What runs the artifact, for example openvino."),
+        typer.Option(metavar="NAME", help="What runs the artifact, for example openvino."),
     ] = None,
     threads: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="CPU threads."),
+        typer.Option(min=1, metavar="N", help="CPU threads."),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Find objects; print them, and draw them into copies of the pictures with --out."""
+    """Find objects in images, folders and videos.
+
+    Prints how many of each class; --out takes annotated copies and predictions.json.
+    """
     from yolov12edge.pipeline.predict import Thresholds, find_sources, predict
     from yolov12edge.runtime import open_artifact
 

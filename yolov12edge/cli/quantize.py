@@ -11,18 +11,27 @@ from yolov12edge.cli.output import JsonOption, Output, QuietOption
 
 
 def command(
-    onnx: Annotated[Path, typer.Argument(help="A float32 .onnx of this package.")],
-    calib: Annotated[Path, typer.Option(help="Real images: folder, data.yaml or .npz.")],
-    fp16: Annotated[bool, typer.Option("--fp16", help="Convert to FP16 (the default).")] = True,
+    onnx: Annotated[Path, typer.Argument(metavar="ONNX", help="A float32 .onnx of this package.")],
+    calib: Annotated[
+        Path, typer.Option(metavar="PATH", help="Real images: folder, data.yaml or .npz.")
+    ],
+    fp16: Annotated[
+        bool, typer.Option("--fp16", show_default=False, help="Convert to FP16 (the default).")
+    ] = True,
     out: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(help="The new file; model.fp16.onnx for model.onnx if absent."),
+        typer.Option(
+            metavar="FILE", help="The new file; model.fp16.onnx for model.onnx if absent."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the image sample.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the image sample.")] = 0,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Convert a float32 ONNX file to FP16 with AutoCast on real images; ends stay float32."""
+    """Convert a float32 ONNX file to lower precision.
+
+    AutoCast decides on real images which nodes become FP16; input and output stay float32.
+    """
     from yolov12edge.errors import UsageError
     from yolov12edge.files import check_writable, readable_size, sha256_file
     from yolov12edge.pipeline.export import FP16_IMAGES

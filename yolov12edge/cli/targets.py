@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def command(
     name: Annotated[
         Optional[str],  # noqa: UP045 - typer reads annotations at run time
-        typer.Argument(help="A target, or a recipe's YAML file; without it all are listed."),
+        typer.Argument(
+            metavar="NAME", help="A target, or a recipe's YAML file; without it all are listed."
+        ),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,

@@ -11,42 +11,51 @@ from yolov12edge.cli.output import JsonOption, Output, QuietOption
 
 
 def command(
-    artifact: Annotated[Path, typer.Argument(help="A run folder, .onnx, .plan, .engine or .pt.")],
+    artifact: Annotated[
+        Path, typer.Argument(metavar="ARTIFACT", help="A run folder, .onnx, .plan, .engine or .pt.")
+    ],
     weights: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(help="The checkpoint to judge by; from the run's manifest if absent."),
+        typer.Option(
+            metavar="FILE", help="The checkpoint to judge by; from the run's manifest if absent."
+        ),
     ] = None,
     data: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="data.yaml whose val split judges, with its labels."),
+        typer.Option(metavar="FILE", help="data.yaml whose val split judges, with its labels."),
     ] = None,
     images: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="A folder of images without labels, instead of --data."),
+        typer.Option(metavar="DIR", help="A folder of images without labels, instead of --data."),
     ] = None,
     max_drop: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest relative drop of mAP (or self-mAP).")
+        float,
+        typer.Option(min=0, max=1, metavar="F", help="Largest relative drop of mAP (or self-mAP)."),
     ] = 0.01,
     min_matched: Annotated[
-        float, typer.Option(min=0, max=1, help="Smallest share of detections found again.")
+        float,
+        typer.Option(min=0, max=1, metavar="F", help="Smallest share of detections found again."),
     ] = 0.95,
     runtime: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="What runs the artifact, for example openvino."),
+        typer.Option(metavar="NAME", help="What runs the artifact, for example openvino."),
     ] = None,
     threads: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, help="CPU threads."),
+        typer.Option(min=1, metavar="N", help="CPU threads."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the bootstrap.")] = 0,
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Write drift.json here."),
+        typer.Option(metavar="FILE", help="Write drift.json here."),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Measure the drift of an artifact against its checkpoint; exit 6 if it is too large."""
+    """Measure how far an artifact drifts from its checkpoint.
+
+    Exits with 6 if it drifts too far, and says in which block the error starts.
+    """
     from yolov12edge.data import Dataset, find_images, load_dataset
     from yolov12edge.errors import GateFailed, UsageError
     from yolov12edge.evaluate import Gate, render_drift

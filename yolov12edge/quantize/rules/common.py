@@ -10,6 +10,8 @@ import onnx
 from yolov12edge.quantize.graph import Graph
 from yolov12edge.quantize.rules.base import KeepFloat, QuantizeInputs
 
+STEM_CONVOLUTIONS = 3
+FINEST_STRIDE = 8
 _DECODE = re.compile(r"\.decode/")
 _CLASS_BRANCH = re.compile(r"model\.\d+\.cv3\.\d+\.")
 _ATTENTION = re.compile(r"\.attn/(scores|mixed)$")
@@ -27,13 +29,35 @@ def _ends_a_branch(graph: Graph, node: onnx.NodeProto) -> bool:
 
 
 def _is_stem(graph: Graph, node: onnx.NodeProto) -> bool:
-    """The convolution that reads the image, or the one behind it."""
+    """One of the first three convolutions, which follow one another."""
     if node.op_type != "Conv":
         return False
-    above = graph.producer(node.input[0])
+    above: onnx.NodeProto | None = node
+    for _ in range(STEM_CONVOLUTIONS):
+        if above is None:
+            return True
+        above = _convolution_above(graph, above)
+    return above is None
+
+
+def _convolution_above(graph: Graph, conv: onnx.NodeProto) -> onnx.NodeProto | None:
+    """The convolution whose activation this one reads; None where that is the image.
+
+    A convolution that reads anything else counts as its own predecessor: no stem has one.
+    """
+    above = graph.producer(conv.input[0])
     while above is not None and above.op_type in ("Mul", "Sigmoid"):
         above = graph.producer(above.input[0])
-    return above is None or (above.op_type == "Conv" and graph.producer(above.input[0]) is None)
+    return above if above is None or above.op_type == "Conv" else conv
+
+
+def _is_fine_merge(graph: Graph, node: onnx.NodeProto) -> bool:
+    """A 1x1 convolution over a concatenation, on a map of stride 4 or 8."""
+    above = graph.producer(node.input[0])
+    if node.op_type != "Conv" or above is None or above.op_type != "Concat":
+        return False
+    rows = graph.shape(graph.model.graph.input[0].name)[2]
+    return rows // graph.shape(node.input[0])[2] <= FINEST_STRIDE
 
 
 def _class_branch(graph: Graph, node: onnx.NodeProto) -> bool:
@@ -82,8 +106,13 @@ CLASS_BRANCH = KeepFloat(
 )
 STEM = KeepFloat(
     "stem",
-    "the first two convolutions have few channels and the widest ranges: little work, much loss",
+    "the first three convolutions have few channels and the widest ranges: little work, much loss",
     _is_stem,
+)
+FINE_MERGES = KeepFloat(
+    "fine-merges",
+    "1x1 over a concatenation at stride 4 or 8: bound by memory, and one scale for all its parts",
+    _is_fine_merge,
 )
 ATTENTION_PRODUCTS = KeepFloat(
     "attention-products",

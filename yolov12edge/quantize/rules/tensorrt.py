@@ -13,6 +13,7 @@ TENSORRT = Dialect(
         common.HEAD_OUTPUTS,
         common.CLASS_BRANCH,
         common.STEM,
+        common.FINE_MERGES,
         common.ATTENTION_PRODUCTS,
     ),
     quantize=(common.CONVOLUTIONS,),

@@ -13,6 +13,7 @@ from yolov12edge import __version__
 from yolov12edge.cli import (
     bench,
     build,
+    bundle,
     doctor,
     export,
     inspect,
@@ -45,6 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "bench": bench.command,
     "predict": predict.command,
     "inspect": inspect.command,
+    "bundle": bundle.command,
     "targets": targets.command,
     "doctor": doctor.command,
 }

@@ -7,6 +7,7 @@ image can be followed through both, and the first block that parts ways is known
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from yolov12edge.runtime.metadata import BLOCKS_KEY
 # real and random detectors stay above 100 dB in FP32 and above 43 dB in FP16.
 FLOOR_DB = {"fp32": 80.0, "fp16": 30.0, "int8": 8.0}
 EXACT_DB = 150.0
+_LAYER = re.compile(r"model\.\d+(\.cv\d\.\d)?")
 
 Array = NDArray[np.float32]
 
@@ -58,6 +60,17 @@ class BlockTrace:
     start: BlockError | None
     blocks: tuple[BlockError, ...]
     precision: str
+
+    def costliest(self, count: int = 3) -> tuple[BlockError, ...]:
+        """Layers and head branches that add most noise to their signal, the worst first."""
+
+        def added(block: BlockError) -> float:
+            after, before = block.sqnr_db, block.sqnr_db + block.loss_db
+            return float(10 ** (-after / 10) - 10 ** (-before / 10))
+
+        layers = [block for block in self.blocks if _LAYER.fullmatch(block.block)]
+        # The last layer only decodes what its branches yield.
+        return tuple(sorted(layers[:-1], key=added, reverse=True)[:count])
 
     @property
     def text(self) -> str:

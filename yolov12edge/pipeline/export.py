@@ -134,6 +134,49 @@ class ExportOutcome:
         """Drift of the artifact that was asked for."""
         return next(reversed(self.drift.values()), None)
 
+    def comparison(self) -> list[dict[str, Any]]:
+        """One row an artifact, the checkpoint first: accuracy, size, latency where it runs here."""
+        timed = {one.name: one.latency_ms.p50 for one in self.bench.artifacts} if self.bench else {}
+        first = next(iter(self.drift.values()), None)
+        rows = [
+            {
+                "artifact": "checkpoint",
+                "map": first.map_reference if first else None,
+                "self_map": None,
+                "matched": None,
+                "bytes": None,
+                "latency_ms": timed.get("checkpoint"),
+                "passed": None,
+            }
+        ]
+        for name, report in self.drift.items():
+            rows.append(
+                {
+                    "artifact": name,
+                    "map": report.map_artifact,
+                    "self_map": report.self_map,
+                    "matched": report.matched,
+                    "bytes": (self.folder / name).stat().st_size,
+                    "latency_ms": timed.get(name),
+                    "passed": report.gate.passed,
+                }
+            )
+        return rows
+
+    @property
+    def advice(self) -> str | None:
+        """The precision to use instead of INT8, where INT8 was timed here and is not faster."""
+        timed = {one.name: one.latency_ms.p50 for one in self.bench.artifacts} if self.bench else {}
+        if INT8_FILE not in timed:
+            return None
+        for name, flag in ((FP16_FILE, "FP16"), (FP32_FILE, "FP32")):
+            if name in timed and timed[INT8_FILE] >= timed[name]:
+                return (
+                    f"use {flag}: INT8 takes {timed[INT8_FILE]:.1f} ms here, "
+                    f"{flag} {timed[name]:.1f} ms"
+                )
+        return None
+
     def document(self) -> dict[str, Any]:
         """What --json prints."""
         return {
@@ -141,6 +184,8 @@ class ExportOutcome:
             "manifest": self.manifest.model_dump(mode="json"),
             "drift": {name: report.model_dump(mode="json") for name, report in self.drift.items()},
             "bench": self.bench.model_dump(mode="json") if self.bench else None,
+            "comparison": self.comparison(),
+            "advice": self.advice,
             "graph": self.statistics,
             "next_step": self.engine_note,
         }

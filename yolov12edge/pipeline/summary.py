@@ -23,6 +23,8 @@ def export_summary(outcome: ExportOutcome) -> RenderableType:
         parts.append(render_drift(outcome.verdict, f"{name} against the checkpoint"))
     if outcome.bench is not None:
         parts.append(render_bench(outcome.bench))
+    if outcome.advice:
+        parts.append(Text(outcome.advice))
     if outcome.engine_note:
         parts.append(Text(outcome.engine_note))
     return spaced(parts)
@@ -57,17 +59,16 @@ def _file_table(outcome: ExportOutcome) -> Table:
 def _comparison(outcome: ExportOutcome) -> Table:
     table = new_table("what each artifact keeps of the checkpoint")
     table.add_column("artifact")
-    add_numbers(table, "mAP50-95", "self-mAP", "matched", "gate")
-    first = next(iter(outcome.drift.values()))
-    if first.map_reference is not None:
-        table.add_row("checkpoint (torch)", f"{first.map_reference:.4f}", "", "", "")
-    for name, report in outcome.drift.items():
+    add_numbers(table, "mAP50-95", "self-mAP", "matched", "size", "ms", "gate")
+    for row in outcome.comparison():
         table.add_row(
-            name,
-            _number(report.map_artifact),
-            _number(report.self_map),
-            "-" if report.matched is None else f"{report.matched:.2%}",
-            "passed" if report.gate.passed else "FAILED",
+            row["artifact"],
+            _number(row["map"]),
+            _number(row["self_map"]),
+            "-" if row["matched"] is None else f"{row['matched']:.2%}",
+            readable_size(row["bytes"]) if row["bytes"] else "-",
+            "-" if row["latency_ms"] is None else f"{row['latency_ms']:.1f}",
+            {True: "passed", False: "FAILED", None: ""}[row["passed"]],
         )
     return table
 

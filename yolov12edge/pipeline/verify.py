@@ -7,16 +7,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
+
 from yolov12edge.checkpoints import load_model
 from yolov12edge.data import Dataset, read_image, to_batch
-from yolov12edge.errors import CheckpointError, DataError, UsageError
+from yolov12edge.errors import CheckpointError, DataError, UnsupportedError, UsageError
 from yolov12edge.evaluate import Candidate, DriftReport, Gate, measure_drifts
-from yolov12edge.evaluate.blocks import trace_blocks
+from yolov12edge.evaluate.blocks import BlockTrace, trace_blocks
 from yolov12edge.files import sha256_file
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.manifest import MANIFEST_NAME, read_manifest
 from yolov12edge.runtime import Artifact, open_artifact
+from yolov12edge.runtime.onnxruntime import judge_is_trustworthy
 from yolov12edge.runtime.torch import TorchRunner
+
+FLOAT16 = onnx.TensorProto.FLOAT16
 
 Progress = Callable[[str, int, int], None]
 
@@ -65,6 +70,8 @@ def verify_artifacts(
             f"the data set has {len(dataset.names)} classes, the checkpoint has {classes}",
             "pass the data set that the checkpoint was trained on",
         )
+    for subject in subjects:
+        _check_judge(subject)
     with contextlib.ExitStack() as stack:
         artifacts = [open_artifact(s.path, s.runtime, s.threads) for s in subjects]
         for artifact in artifacts:
@@ -119,6 +126,29 @@ def find_reference(artifact: Path, weights: Path | None) -> Detector:
     return load_model(path)
 
 
+def keep_float_advice(trace: BlockTrace) -> str:
+    """Which blocks lose most in INT8, and the option that leaves them in float."""
+    worst = trace.costliest()
+    losses = ", ".join(f"{block.block} ({block.loss_db:.0f} dB)" for block in worst)
+    names = ",".join(block.block for block in worst)
+    return f"most is lost in {losses}; they stay float with --keep-float {names}"
+
+
+def _check_judge(subject: Subject) -> None:
+    """Refuse to judge FP16 graphs by an ONNX Runtime that computes FP16 wrong.
+
+    Raises:
+        UnsupportedError: it does.
+    """
+    if subject.path.suffix.lower() != ".onnx" or subject.runtime not in (None, "onnxruntime"):
+        return
+    if not any(t.data_type == FLOAT16 for t in onnx.load(subject.path).graph.initializer):
+        return
+    trustworthy, reason = judge_is_trustworthy()
+    if not trustworthy:
+        raise UnsupportedError(reason, "install another onnxruntime, or judge with OpenVINO")
+
+
 def _with_blocks(
     report: DriftReport, detector: Detector, path: Path, artifact: Artifact, dataset: Dataset
 ) -> DriftReport:
@@ -131,11 +161,12 @@ def _with_blocks(
         trace = trace_blocks(detector, path, image)
     except CheckpointError:
         return report
+    advice = [keep_float_advice(trace)] if trace.precision == "int8" else []
     if trace.start is None:
-        notes = [] if report.gate.passed else [*report.notes, trace.text]
+        notes = [] if report.gate.passed else [*report.notes, trace.text, *advice]
         return report.model_copy(update={"notes": notes})
     gate = report.gate.model_copy(
         update={"passed": False, "reasons": [*report.gate.reasons, trace.text]}
     )
     # A named block says more than the symptoms.
-    return report.model_copy(update={"gate": gate, "notes": [trace.text, *report.notes]})
+    return report.model_copy(update={"gate": gate, "notes": [trace.text, *report.notes, *advice]})

@@ -51,6 +51,14 @@ def _convolution_above(graph: Graph, conv: onnx.NodeProto) -> onnx.NodeProto | N
     return above if above is None or above.op_type == "Conv" else conv
 
 
+def _is_second(graph: Graph, node: onnx.NodeProto) -> bool:
+    """The convolution that reads what the first one makes of the image."""
+    if node.op_type != "Conv" or graph.producer(node.input[0]) is None:
+        return False
+    first = _convolution_above(graph, node)
+    return first is not None and _convolution_above(graph, first) is None
+
+
 def _is_fine_merge(graph: Graph, node: onnx.NodeProto) -> bool:
     """A 1x1 convolution over a concatenation, on a map of stride 4 or 8."""
     above = graph.producer(node.input[0])
@@ -108,6 +116,11 @@ STEM = KeepFloat(
     "stem",
     "the first three convolutions have few channels and the widest ranges: little work, much loss",
     _is_stem,
+)
+SECOND_CONVOLUTION = KeepFloat(
+    "second-convolution",
+    "reads 16 channels of the widest range of all: a seventh of the error for 3% of the time",
+    _is_second,
 )
 FINE_MERGES = KeepFloat(
     "fine-merges",

@@ -14,7 +14,13 @@ QUANTIZED_MOVES = MoveUp(
 CPU = Dialect(
     name="cpu",
     symmetric=False,
-    keep=(common.DECODING, common.HEAD_OUTPUTS, common.ATTENTION_PRODUCTS),
+    keep=(
+        common.DECODING,
+        common.HEAD_OUTPUTS,
+        common.CLASS_BRANCH,
+        common.SECOND_CONVOLUTION,
+        common.ATTENTION_PRODUCTS,
+    ),
     quantize=(common.CONVOLUTIONS,),
     move_up=(QUANTIZED_MOVES,),
 )

@@ -14,25 +14,31 @@ if TYPE_CHECKING:
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="A run folder that `export` wrote.")],
-    out: Annotated[Path, typer.Option(help="Where the C++ project goes.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that `export` wrote.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the C++ project goes.")],
     images: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(help="Folder of images to record golden results on."),
+        typer.Option(metavar="DIR", help="Folder of images to record golden results on."),
     ] = None,
     data: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="data.yaml whose val split serves instead."),
+        typer.Option(metavar="FILE", help="data.yaml whose val split serves instead."),
     ] = None,
-    golden: Annotated[int, typer.Option(min=1, max=100, help="Golden images to record.")] = 4,
+    golden: Annotated[
+        int, typer.Option(min=1, max=100, metavar="N", help="Golden images to record.")
+    ] = 4,
     runtime: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="What records them: onnxruntime or openvino."),
+        typer.Option(metavar="NAME", help="What records them: onnxruntime or openvino."),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Write a CMake project with the model, its constants and golden results for a self-test."""
+    """Write a C++ project that detects with a run's artifact.
+
+    CMake, the runtime's sources, the model with its constants, and golden results that its
+    self-test compares with.
+    """
     from yolov12edge.pipeline.bundle import BundleRequest, write_bundle
 
     output = Output(json, quiet)

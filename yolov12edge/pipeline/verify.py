@@ -70,12 +70,12 @@ def verify_artifacts(
             f"the data set has {len(dataset.names)} classes, the checkpoint has {classes}",
             "pass the data set that the checkpoint was trained on",
         )
-    for subject in subjects:
-        _check_judge(subject)
     with contextlib.ExitStack() as stack:
         artifacts = [open_artifact(s.path, s.runtime, s.threads) for s in subjects]
         for artifact in artifacts:
             stack.callback(artifact.runner.close)
+        for subject in subjects:
+            _check_judge(subject)
         sizes = {artifact.runner.input_shape[2:] for artifact in artifacts}
         if len(sizes) > 1:
             raise UsageError(
@@ -142,7 +142,8 @@ def _check_judge(subject: Subject) -> None:
     """
     if subject.path.suffix.lower() != ".onnx" or subject.runtime not in (None, "onnxruntime"):
         return
-    if not any(t.data_type == FLOAT16 for t in onnx.load(subject.path).graph.initializer):
+    model = onnx.load(subject.path, load_external_data=False)
+    if not any(tensor.data_type == FLOAT16 for tensor in model.graph.initializer):
         return
     trustworthy, reason = judge_is_trustworthy()
     if not trustworthy:

@@ -11,57 +11,51 @@ from yolov12edge.cli.output import JsonOption, Output, QuietOption
 
 
 def command(
-    onnx: Annotated[Path, typer.Argument(metavar="ONNX", help="A float32 .onnx of this package.")],
-    calib: Annotated[
-        Path, typer.Option(metavar="PATH", help="Real images: folder, data.yaml or .npz.")
-    ],
-    fp16: Annotated[
-        bool, typer.Option("--fp16", show_default=False, help="Convert to FP16 (the default).")
-    ] = True,
-    out: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(
-            metavar="FILE", help="The new file; model.fp16.onnx for model.onnx if absent."
-        ),
+    onnx: Annotated[Path, typer.Argument(help="A float32 .onnx of this package.")],
+    calib: Annotated[Path, typer.Option(help="Real images: folder, data.yaml, .txt list or .npz.")],
+    fp16: Annotated[bool, typer.Option("--fp16", help="Convert to FP16 (the default).")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Quantize to INT8.")] = False,
+    target: Annotated[
+        str, typer.Option(help="Recipe whose runtime the INT8 file is for.")
+    ] = "tensorrt-local",
+    calib_images: Annotated[
+        Optional[int],  # noqa: UP045 - typer reads annotations at run time
+        typer.Option(min=1, help="Most calibration images to use; 256 if absent."),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the image sample.")] = 0,
+    calib_method: Annotated[
+        str, typer.Option(help="auto, max, percentile, entropy or mse; for INT8 ranges.")
+    ] = "auto",
+    keep_float: Annotated[
+        str, typer.Option(help="Blocks that INT8 leaves in float: model.6.m.0,model.8")
+    ] = "",
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="The new file; model.fp16.onnx for model.onnx if absent."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the image sample.")] = 0,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Convert a float32 ONNX file to lower precision.
-
-    AutoCast decides on real images which nodes become FP16; input and output stay float32.
-    """
+    """Convert a float32 ONNX file to FP16 or INT8 on real images; its ends stay float32."""
     from yolov12edge.errors import UsageError
-    from yolov12edge.files import check_writable, readable_size, sha256_file
-    from yolov12edge.pipeline.export import FP16_IMAGES
-    from yolov12edge.pipeline.image_sources import calibration_images
-    from yolov12edge.quantize import convert_to_fp16
-    from yolov12edge.runtime import open_artifact
+    from yolov12edge.files import readable_size
+    from yolov12edge.pipeline.quantization import QuantizeRequest, quantize_run
 
-    if onnx.is_file() and onnx.suffix.lower() != ".onnx":
-        raise UsageError(f"{onnx} is not an .onnx file", "export the checkpoint first")
-    target = out or onnx.with_suffix(".fp16.onnx")
-    check_writable(target)
     output = Output(json, quiet)
-    opened = open_artifact(onnx)
-    opened.runner.close()
-    calibration = calibration_images(calib, None, FP16_IMAGES, seed)
-    assert calibration is not None
-    with output.progress("converting to FP16", 1) as advance:
-        images = calibration.tensors(opened.letterbox, FP16_IMAGES)
-        result = convert_to_fp16(onnx, target, images)
-        advance()
-    document = {
-        "file": str(target),
-        "sha256": sha256_file(target),
-        "bytes": target.stat().st_size,
-        "nodes": result.nodes,
-        "kept_in_float": result.kept,
-        "images": result.images,
-    }
-    output.result(
-        document,
-        f"{target}: {result.nodes['fp16']} nodes in FP16, {result.nodes['fp32']} kept in FP32, "
-        f"{readable_size(target.stat().st_size)}",
+    if fp16 and int8:
+        raise UsageError("--fp16 and --int8 exclude each other", "ask for one precision a run")
+    request = QuantizeRequest(
+        source=onnx,
+        calibration=calib,
+        precision="int8" if int8 else "fp16",
+        target=target,
+        calibration_limit=calib_images,
+        calibration_method=calib_method,
+        keep_float=tuple(keep_float.replace(",", " ").split()),
+        out=out,
+        seed=seed,
     )
+    with output.tracker() as progress:
+        document = quantize_run(request, output.warn, progress)
+    nodes = ", ".join(f"{count} nodes in {name}" for name, count in document["nodes"].items())
+    output.result(document, f"{document['file']}: {nodes}, {readable_size(document['bytes'])}")

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+import onnx
+
 from yolov12edge.bench import BenchReport
 from yolov12edge.checkpoints import Checkpoint, build_detector, fetch_published, read_checkpoint
-from yolov12edge.data import Dataset, Letterbox
+from yolov12edge.data import Dataset, Letterbox, read_image, to_batch
 from yolov12edge.engine import (
     BatchRange,
     BuildOptions,
@@ -23,6 +26,7 @@ from yolov12edge.export import ExportOptions, OnnxExport, Parity, check_parity, 
 from yolov12edge.files import readable_size, sha256_file, write_bytes, write_json
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.bench import bench_run
+from yolov12edge.pipeline.coco_images import fetch_coco_images
 from yolov12edge.pipeline.image_sources import (
     FEW_IMAGES,
     CalibrationImages,
@@ -44,12 +48,24 @@ from yolov12edge.pipeline.manifest import (
     now,
     tool_section,
 )
-from yolov12edge.pipeline.quantization import AUTO, Int8Step, dialect_of, quantize_step
+from yolov12edge.pipeline.quantization import (
+    AUTO,
+    FP16_IMAGES,
+    Int8Step,
+    dialect_of,
+    quantize_step,
+)
 from yolov12edge.pipeline.recipe import Precision, Recipe, load_recipe
 from yolov12edge.pipeline.run_folder import staged_folder
 from yolov12edge.pipeline.target import default_target
 from yolov12edge.pipeline.verify import Progress, Subject, verify_artifacts
-from yolov12edge.quantize import Fp16Conversion, convert_to_fp16
+from yolov12edge.quantize import (
+    ALIEN,
+    Fp16Conversion,
+    convert_to_fp16,
+    describe_images,
+    domain_gap,
+)
 
 FP32_FILE = "model.onnx"
 FP16_FILE = "model.fp16.onnx"
@@ -59,7 +75,7 @@ PLAN_FILE = "engine.plan"
 DRIFT_FILE = "drift.json"
 BENCH_FILE = "bench.json"
 DEFAULT_IMAGE_SIZE = 640
-FP16_IMAGES = 8
+GAP_IMAGES = 16
 
 
 class Voice(Protocol):
@@ -194,9 +210,10 @@ class ExportOutcome:
         """Raise GateFailed if the artifact drifted too far."""
         verdict = self.verdict
         if verdict is not None and not verdict.gate.passed:
+            advice = [note for note in verdict.notes if "--keep-float" in note]
+            wider = f"see {self.folder / DRIFT_FILE}; a wider gate is --max-drop F"
             raise GateFailed(
-                f"the artifact drifted: {verdict.gate.reasons[0]}",
-                f"see {self.folder / DRIFT_FILE}; a wider gate is --max-drop F",
+                f"the artifact drifted: {verdict.gate.reasons[0]}", advice[0] if advice else wider
             )
 
 
@@ -219,7 +236,10 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
     size = request.image_size or (checkpoint.image_size or DEFAULT_IMAGE_SIZE,) * 2
     options = _options(request, recipe, size, batch)
     calibration = calibration_images(
-        request.calibration, request.data, request.calibration_limit, request.seed
+        _calibration_source(request, precision, voice, progress),
+        request.data,
+        request.calibration_limit,
+        request.seed,
     )
     _check_calibration(precision, calibration, voice)
     judges = verification_images(request.data, calibration) if request.verify else None
@@ -233,13 +253,14 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
         exported = export_onnx(detector, stage / FP32_FILE, options)
         parity = check_parity(detector, exported.path)
         voice.info(_graph_line(exported, parity))
-        artifact, half, int8 = exported.path, None, None
+        artifact, half, int8, gap = exported.path, None, None, None
         if precision == "fp16" or (precision == "int8" and recipe.builds_engine):
             assert calibration is not None
             half = _to_fp16(stage, exported, calibration, size, voice, progress)
             artifact = half.path
         if precision == "int8":
             assert calibration is not None
+            gap = _domain_gap(exported, calibration, judges, voice)
             int8 = _to_int8(request, recipe, stage, exported, half, calibration, voice, progress)
             artifact = int8.conversion.path
         engine, reason = _build(request, recipe, artifact, batch, voice, progress)
@@ -256,7 +277,7 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
         manifest = Manifest(
             **_artifact_sections(exported),
             precision=_precision_section(precision, exported, half, int8),
-            calibration=_calibration_section(calibration, half, int8),
+            calibration=_calibration_section(calibration, half, int8, gap),
             target=TargetSection(
                 name=recipe.name,
                 backend=recipe.backend,
@@ -311,6 +332,17 @@ def _options(
         variant=recipe.attention,
         swap_attention=request.swap_attention,
     )
+
+
+def _calibration_source(
+    request: ExportRequest, precision: Precision, voice: Voice, progress: Progress
+) -> Path | None:
+    """What was asked for; for a published checkpoint with nothing given, the COCO list."""
+    named = request.calibration or request.data or request.weights
+    if precision == "fp32" or named is not None:
+        return request.calibration
+    limit = None if precision == "int8" else FP16_IMAGES
+    return fetch_coco_images(limit, announce=voice.info, warn=voice.warn, progress=progress)
 
 
 def _read(request: ExportRequest, voice: Voice, progress: Progress) -> Checkpoint:
@@ -377,6 +409,31 @@ def _to_fp16(
         f"in FP32, decided on {conversion.images} images"
     )
     return conversion
+
+
+def _domain_gap(
+    exported: OnnxExport, calibration: CalibrationImages, judges: Dataset | None, voice: Voice
+) -> float | None:
+    """How far the calibration images are from those that judge; warns if they look unlike."""
+    if judges is None or min(len(calibration), len(judges.images)) < GAP_IMAGES:
+        return None
+    height, width = exported.description["model"]["imgsz"]
+    letterbox = Letterbox(height, width)
+    order = np.random.default_rng(0).permutation(len(judges.images))[:GAP_IMAGES]
+    model = onnx.load(exported.path)
+    seen = describe_images(model, calibration.part(0, GAP_IMAGES).stream(letterbox))
+    judged = describe_images(
+        model,
+        (to_batch([letterbox(read_image(judges.images[index]))[0]])[0] for index in order),
+    )
+    gap = domain_gap(seen, judged)
+    if gap > ALIEN:
+        voice.warn(
+            f"the calibration images look unlike the verification images to the model (gap "
+            f"{gap:.1f}, alike below {ALIEN:.0f}): expect lost accuracy, calibrate on pictures of "
+            "the same kind"
+        )
+    return gap
 
 
 def _to_int8(
@@ -498,7 +555,10 @@ def _precision_section(
 
 
 def _calibration_section(
-    calibration: CalibrationImages | None, half: Fp16Conversion | None, int8: Int8Step | None
+    calibration: CalibrationImages | None,
+    half: Fp16Conversion | None,
+    int8: Int8Step | None,
+    gap: float | None,
 ) -> CalibrationSection | None:
     if calibration is None or (half is None and int8 is None):
         return None
@@ -511,6 +571,7 @@ def _calibration_section(
             seed=seed,
             held_back=int8.held_back,
             trials=int8.trials,
+            domain_gap=gap,
             file=CALIBRATION_FILE,
         )
     assert half is not None

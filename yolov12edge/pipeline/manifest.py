@@ -92,6 +92,7 @@ class CalibrationSection(Section):
     seed: int
     held_back: int = 0
     trials: dict[str, float] = {}
+    domain_gap: float | None = None
     file: str | None = None
 
 

@@ -28,8 +28,8 @@ from yolov12edge.evaluate import Candidate, DriftReport, measure_drifts
 from yolov12edge.export import Finding, lint_graph
 from yolov12edge.export.onnx_export import refuse_errors
 from yolov12edge.files import sha256_file, write_json
-from yolov12edge.pipeline.image_sources import CalibrationImages
-from yolov12edge.pipeline.recipe import Recipe
+from yolov12edge.pipeline.image_sources import FEW_IMAGES, CalibrationImages, calibration_images
+from yolov12edge.pipeline.recipe import Recipe, load_recipe
 from yolov12edge.quantize import (
     CPU,
     METHODS,
@@ -40,6 +40,7 @@ from yolov12edge.quantize import (
     Method,
     QuantizationPlan,
     Statistics,
+    convert_to_fp16,
     load_statistics,
     observe,
     observed_tensors,
@@ -48,11 +49,12 @@ from yolov12edge.quantize import (
     score_corrections,
 )
 from yolov12edge.quantize.observers import BINS, SAMPLE
-from yolov12edge.runtime import open_runner
+from yolov12edge.runtime import open_artifact, open_runner
 
 Progress = Callable[[str, int, int], None]
 
 AUTO = "auto"
+FP16_IMAGES = 8
 # Images that choose the method: an eighth of the set, at most this many, kept out of calibration.
 MOST_HELD_BACK = 32
 # Images on which the shift of scores is measured.
@@ -80,6 +82,107 @@ class Int8Step:
     held_back: int
     from_cache: bool
     findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True)
+class QuantizeRequest:
+    """What `yolov12edge quantize` was asked for.
+
+    Attributes:
+        source: float32 ONNX of this package.
+        calibration: folder, data.yaml, .txt list or .npz.
+        precision: fp16 or int8.
+        target: recipe whose runtime an INT8 file is for.
+        calibration_limit: most images; the default if None.
+        calibration_method: auto or a method, for INT8.
+        keep_float: blocks that INT8 leaves in float.
+        out: the new file; beside the source if None.
+        seed: of the image sample.
+    """
+
+    source: Path
+    calibration: Path
+    precision: str
+    target: str
+    calibration_limit: int | None = None
+    calibration_method: str = AUTO
+    keep_float: tuple[str, ...] = ()
+    out: Path | None = None
+    seed: int = 0
+
+
+def quantize_run(
+    request: QuantizeRequest, warn: Callable[[str], None], progress: Progress
+) -> dict[str, Any]:
+    """Convert one file and describe what became of it.
+
+    Raises:
+        EdgeError: of the family of whatever went wrong.
+    """
+    opened = open_artifact(request.source)
+    opened.runner.close()
+    recipe = load_recipe(request.target)
+    limit = FP16_IMAGES if request.precision == "fp16" else request.calibration_limit
+    images = calibration_images(request.calibration, None, limit, request.seed)
+    assert images is not None
+    out = request.out or request.source.with_suffix(f".{request.precision}.onnx")
+    if request.precision == "fp16":
+        half = _convert_half(request.source, out, images, opened.letterbox, progress)
+        return _describe(out, half.nodes, half.kept, images=half.images)
+    if len(images) < FEW_IMAGES:
+        warn(f"only {len(images)} calibration images; {FEW_IMAGES} or more are better")
+    with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
+        twin = None
+        if recipe.strongly_typed:
+            path = Path(folder) / "half.onnx"
+            twin = _convert_half(request.source, path, images, opened.letterbox, progress)
+        step = quantize_step(
+            request.source,
+            out,
+            dialect_of(recipe),
+            images,
+            opened.letterbox,
+            method=request.calibration_method,
+            keep_float=request.keep_float,
+            twin=twin,
+            progress=progress,
+        )
+    conversion = step.conversion
+    return _describe(
+        out,
+        conversion.nodes,
+        conversion.kept,
+        images=step.calibrated_on,
+        method=conversion.method,
+        trials=step.trials,
+        from_cache=step.from_cache,
+    )
+
+
+def _convert_half(
+    source: Path,
+    target: Path,
+    images: CalibrationImages,
+    letterbox: Letterbox,
+    progress: Progress,
+) -> Fp16Conversion:
+    progress("converting to FP16", 0, 1)
+    half = convert_to_fp16(source, target, images.tensors(letterbox, FP16_IMAGES))
+    progress("converting to FP16", 1, 1)
+    return half
+
+
+def _describe(
+    path: Path, nodes: dict[str, int], kept: dict[str, str], **more: Any
+) -> dict[str, Any]:
+    return {
+        "file": str(path),
+        "sha256": sha256_file(path),
+        "bytes": path.stat().st_size,
+        "nodes": nodes,
+        "kept_in_float": kept,
+        **more,
+    }
 
 
 def dialect_of(recipe: Recipe) -> Dialect:

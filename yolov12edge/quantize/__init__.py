@@ -1,5 +1,6 @@
 """Lower precision, written into the ONNX graph."""
 
+from yolov12edge.quantize.domain import ALIEN, describe_images, domain_gap
 from yolov12edge.quantize.fp16 import Fp16Conversion, convert_to_fp16
 from yolov12edge.quantize.int8 import Int8Conversion, observed_tensors, quantize_int8
 from yolov12edge.quantize.observers import Statistics, load_statistics, observe
@@ -9,6 +10,7 @@ from yolov12edge.quantize.rules import CPU, DIALECTS, TENSORRT, Dialect
 from yolov12edge.quantize.scores import score_corrections
 
 __all__ = [
+    "ALIEN",
     "CPU",
     "DIALECTS",
     "METHODS",
@@ -20,6 +22,8 @@ __all__ = [
     "QuantizationPlan",
     "Statistics",
     "convert_to_fp16",
+    "describe_images",
+    "domain_gap",
     "load_statistics",
     "observe",
     "observed_tensors",

@@ -1,0 +1,66 @@
+"""Whether two sets of images look alike to the model: statistics of its deepest features."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from yolov12edge.runtime.metadata import BLOCKS_KEY
+
+Array = NDArray[np.float32]
+
+# The backbone's last block, by its place in every scale and layout.
+DEEPEST_BLOCK = "model.8"
+# Another draw of the same kind of pictures: 0.6 to 1.5. Blood cells against street scenes: 5 to 9
+# (16 images a side; docs/quantization.md).
+ALIEN = 3.0
+
+
+def describe_images(model: onnx.ModelProto, images: Iterable[Array]) -> NDArray[np.float64]:
+    """(N, C) channel means of the deepest backbone map, one row an image.
+
+    Args:
+        model: float32 graph of this package.
+        images: (3, H, W) RGB in 0..1.
+    """
+    blocks = dict(json.loads({p.key: p.value for p in model.metadata_props}[BLOCKS_KEY]))
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    name = blocks[DEEPEST_BLOCK]
+    del opened.graph.output[:]
+    opened.graph.output.append(onnx.ValueInfoProto(name=name))
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
+    rows = []
+    for image in images:
+        feed = {model.graph.input[0].name: np.repeat(image[None], batch, axis=0)}
+        (features,) = session.run([name], feed)
+        rows.append(features[0].mean(axis=(1, 2), dtype=np.float64))
+    return np.array(rows)
+
+
+def domain_gap(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Distance of two sets' mean features, in units of what two draws from one set show.
+
+    Args:
+        first: (N, C) from `describe_images`, N at least 2.
+        second: (M, C), M at least 2.
+
+    Returns:
+        root mean square over channels of (mean difference / its standard error).
+    """
+    error = first.var(axis=0, ddof=1) / len(first) + second.var(axis=0, ddof=1) / len(second)
+    used = error > 0
+    if not used.any():
+        return 0.0
+    difference = (first.mean(axis=0) - second.mean(axis=0)) ** 2
+    return float(np.sqrt((difference[used] / error[used]).mean()))

@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from yolov12edge.boxes import cxcywh_to_xyxy
 from yolov12edge.data import Letterbox, to_batch
-from yolov12edge.evaluate.detections import non_max_suppression
+from yolov12edge.evaluate.detections import CLASS_OFFSET, non_max_suppression
 
 RGB, BGR, RGBA, BGRA, NV12, YUYV = range(6)
 
@@ -208,7 +209,37 @@ def _letterbox_case(rng: np.random.Generator, index: int) -> LetterboxCase:
 
 
 def decode_cases(rng: np.random.Generator, count: int) -> list[DecodeCase]:
-    return [_decode_case(rng, index) for index in range(count)]
+    """Random ones; every fifth decides by the last bit of an overlap, one has too many boxes."""
+    cases = [
+        _edge_case(rng) if index % 5 == 4 else _decode_case(rng, index) for index in range(count)
+    ]
+    cases[-1] = _crowded_case(rng)
+    return cases
+
+
+def _edge_case(rng: np.random.Generator) -> DecodeCase:
+    """Two boxes of one class whose overlap, rounded as NumPy does, is the threshold itself."""
+    output = np.zeros((7, 2), np.float32)
+    output[:2] = rng.uniform(100, 110, (2, 2))
+    output[2:4] = rng.uniform(20, 60, (2, 2))
+    output[4 + rng.integers(3)] = (0.9, 0.8)
+    boxes = cxcywh_to_xyxy(output[:4].T) + CLASS_OFFSET * output[4:].argmax(axis=0)[:, None]
+    boxes = boxes.astype(np.float32)
+    sides = np.minimum(*boxes[:, 2:]) - np.maximum(*boxes[:, :2])
+    overlap = sides[0] * sides[1]
+    first, second = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    iou = overlap / (first + second - overlap)
+    return DecodeCase(output, 0.25, float(iou), 300, False, (640, 480))
+
+
+def _crowded_case(rng: np.random.Generator) -> DecodeCase:
+    """30,000 times the same box, and others with lower scores that never get their turn."""
+    output = np.zeros((5, 30_050), np.float32)
+    output[:4, :30_000] = 50
+    output[:2, 30_000:] = rng.uniform(100, 600, (2, 50))
+    output[2:4, 30_000:] = 5
+    output[4] = np.linspace(0.9, 0.4, 30_050)
+    return DecodeCase(output, 0.25, 0.5, 300, bool(rng.integers(2)), (640, 480))
 
 
 def _decode_case(rng: np.random.Generator, index: int) -> DecodeCase:

@@ -25,7 +25,7 @@ FUZZED = ("-O1", "-g", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-rec
 
 
 @pytest.mark.parametrize(
-    "flags", [SANITIZED, ("-O1", "-g", "-fsanitize=thread")], ids=["address", "thread"]
+    "flags", [SANITIZED, ("-O0", "-g", "-fsanitize=thread")], ids=["address", "thread"]
 )
 def test_detector_under_sanitizers(flags: tuple[str, ...], tmp_path: Path) -> None:
     skip_without_sanitizer("g++", tmp_path, *flags)

@@ -24,17 +24,22 @@ constexpr char kUsage[] =
     "  --device N        number of the GPU\n"
     "  --bundle DIR      the folder that holds model/\n";
 
-void print_detections(const Detections& found, const ModelInfo& info) {
+// The detections of one picture as a JSON object.
+std::string describe(const std::string& file, const Detections& found, const ModelInfo& info) {
+  std::string json = "\n    {\"file\": " + apps::json_text(file) + ", \"detections\": [";
   for (std::size_t index = 0; index < found.size(); ++index) {
     const auto& [box, score, class_id] = found[index];
-    std::printf("%s\n      {\"class\": %d, \"name\": %s, \"score\": %.9g, "
-                "\"box\": [%.9g, %.9g, %.9g, %.9g]}",
-                index == 0 ? "" : ",", class_id,
-                apps::json_text(info.class_names[static_cast<std::size_t>(class_id)]).c_str(),
-                static_cast<double>(score), static_cast<double>(box.left),
-                static_cast<double>(box.top), static_cast<double>(box.right),
-                static_cast<double>(box.bottom));
+    const std::string& name = info.class_names[static_cast<std::size_t>(class_id)];
+    char numbers[160];
+    std::snprintf(numbers, sizeof numbers,
+                  "\"class\": %d, \"score\": %.9g, \"box\": [%.9g, %.9g, %.9g, %.9g]", class_id,
+                  static_cast<double>(score), static_cast<double>(box.left),
+                  static_cast<double>(box.top), static_cast<double>(box.right),
+                  static_cast<double>(box.bottom));
+    json += index == 0 ? "\n      {" : ",\n      {";
+    json += "\"name\": " + apps::json_text(name) + ", " + numbers + "}";
   }
+  return json + "\n    ]}";
 }
 
 Status write_annotated(apps::Picture picture, const Detections& found, const ModelInfo& info,
@@ -75,25 +80,20 @@ int main(int argc, char** argv) {
   Result<Detector> detector =
       open_detector(join_path(apps::bundle_folder(arguments), "model"), model_info(), backend);
   if (!detector) return apps::fail(detector.status());
-  std::printf("{\n  \"runtime\": %s,\n  \"pictures\": [",
-              apps::json_text(detector->backend().description()).c_str());
-  bool first = true;
+  std::string pictures;
   for (const std::string& path : arguments.rest()) {
     const Result<apps::Picture> picture = apps::read_picture(path);
     if (!picture) return apps::fail(picture.status());
     const Result<Detections> found = detector->detect(picture->view(), decode);
     if (!found) return apps::fail(found.status());
-    std::printf("%s\n    {\"file\": %s, \"detections\": [", first ? "" : ",",
-                apps::json_text(path).c_str());
-    print_detections(*found, detector->info());
-    std::printf("\n    ]}");
-    first = false;
+    pictures += (pictures.empty() ? "" : ",") + describe(path, *found, detector->info());
     if (arguments.has("--out")) {
       const std::string target = join_path(arguments.text("--out", ""), png_name(path));
       const Status status = write_annotated(*picture, *found, detector->info(), target);
       if (!status.ok()) return apps::fail(status);
     }
   }
-  std::printf("\n  ]\n}\n");
+  std::printf("{\n  \"schema_version\": 1,\n  \"runtime\": %s,\n  \"pictures\": [%s\n  ]\n}\n",
+              apps::json_text(detector->backend().description()).c_str(), pictures.c_str());
   return 0;
 }

@@ -236,9 +236,9 @@ inline Result<Picture> decode_picture(const Bytes& file) {
   const cv::Mat image = cv::imdecode(file, cv::IMREAD_COLOR);
   if (image.empty()) return detail::unreadable("damaged, or of an unknown kind");
   Picture picture{image.cols, image.rows, Bytes(image.total() * 3)};
+  std::uint8_t* rgb = picture.pixels.data();
   for (int row = 0; row < image.rows; ++row) {
     const std::uint8_t* bgr = image.ptr(row);
-    std::uint8_t* rgb = picture.pixels.data() + static_cast<std::size_t>(row) * image.cols * 3;
     for (int x = 0; x < image.cols; ++x, bgr += 3, rgb += 3) {
       rgb[0] = bgr[2];
       rgb[1] = bgr[1];

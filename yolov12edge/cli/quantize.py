@@ -12,31 +12,41 @@ from yolov12edge.cli.output import JsonOption, Output, QuietOption
 
 def command(
     onnx: Annotated[Path, typer.Argument(help="A float32 .onnx of this package.")],
-    calib: Annotated[Path, typer.Option(help="Real images: folder, data.yaml, .txt list or .npz.")],
+    calib: Annotated[
+        Path, typer.Option(metavar="PATH", help="Images: folder, data.yaml, list or .npz.")
+    ],
     fp16: Annotated[bool, typer.Option("--fp16", help="Convert to FP16 (the default).")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Quantize to INT8.")] = False,
     target: Annotated[
-        str, typer.Option(help="Recipe whose runtime the INT8 file is for.")
+        str, typer.Option(metavar="NAME", help="Recipe whose runtime the INT8 file is for.")
     ] = "tensorrt-local",
     calib_images: Annotated[
         Optional[int],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(min=1, help="Most calibration images to use; 256 if absent."),
+        typer.Option(min=1, metavar="N", help="Most calibration images to use; 256 if absent."),
     ] = None,
     calib_method: Annotated[
-        str, typer.Option(help="auto, max, percentile, entropy or mse; for INT8 ranges.")
+        str,
+        typer.Option(
+            metavar="METHOD", help="auto, max, percentile, entropy or mse; for INT8 ranges."
+        ),
     ] = "auto",
     keep_float: Annotated[
-        str, typer.Option(help="Blocks that INT8 leaves in float: model.6.m.0,model.8")
+        str,
+        typer.Option(
+            metavar="BLOCKS", help="Blocks that INT8 leaves in float: model.6.m.0,model.8"
+        ),
     ] = "",
     out: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="The new file; model.fp16.onnx for model.onnx if absent."),
+        typer.Option(
+            metavar="FILE", help="The new file; model.fp16.onnx for model.onnx if absent."
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the image sample.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the image sample.")] = 0,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Convert a float32 ONNX file to FP16 or INT8 on real images; its ends stay float32."""
+    """Convert a float32 ONNX file to FP16 or INT8."""
     from yolov12edge.errors import UsageError
     from yolov12edge.files import readable_size
     from yolov12edge.pipeline.quantization import QuantizeRequest, quantize_run

@@ -20,6 +20,7 @@ import pytest
 import yolov12edge.cli
 from tests.cpp.toolchain import STRICT, compile_source, run, skip_without_openvino, tool
 from tests.samples import write_pictures, write_weights
+from yolov12edge.cli import bundle
 from yolov12edge.data import load_dataset, read_image, to_batch
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
@@ -66,10 +67,10 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 def make_project(folder: Path) -> None:
     pictures = write_pictures(folder / "pictures", count=6)
     run_folder = export(write_weights(folder / "weights.safetensors"), folder / "run", 64)
-    bundle = write_bundle(BundleRequest(run_folder, folder / "deploy", images=pictures, golden=3))
-    assert (bundle.golden, bundle.backend) == (3, "openvino")
-    assert bundle.recorded_with.startswith("openvino ")
-    assert bundle.detections > 0
+    written = write_bundle(BundleRequest(run_folder, folder / "deploy", images=pictures, golden=3))
+    assert (written.golden, written.backend) == (3, "openvino")
+    assert written.recorded_with.startswith("openvino ")
+    assert written.detections > 0
 
 
 @pytest.fixture(scope="module")
@@ -150,14 +151,14 @@ def test_detects_what_python_detects(project: Project, build: Path) -> None:
 def test_real_detector_on_sixty_real_images(shared: Path, tmp_path: Path) -> None:
     data = shared / "data/bccd/data.yaml"
     run_folder = export(shared / "weights/bccd_yolo12n.pt", tmp_path / "run", 320)
-    bundle = write_bundle(BundleRequest(run_folder, tmp_path / "deploy", data=data))
-    compiled = compile_bundle(bundle.folder, tmp_path / "build", "g++", "-DYOLOV12EDGE_CAPI=OFF")
+    written = write_bundle(BundleRequest(run_folder, tmp_path / "deploy", data=data))
+    compiled = compile_bundle(written.folder, tmp_path / "build", "g++", "-DYOLOV12EDGE_CAPI=OFF")
     assert b"PASSED: 4 of 4 images equal" in run(compiled / "selftest").stdout
     pictures = []
     for file in load_dataset(data, "val").images[:60]:
         pictures.append(tmp_path / f"{file.stem}.png")
         cv2.imwrite(str(pictures[-1]), read_image(file)[..., ::-1])
-    model = bundle.folder / "model/model.onnx"
+    model = written.folder / "model/model.onnx"
     assert assert_equal_to_python(compiled, model, pictures) > 1000
 
 
@@ -337,6 +338,17 @@ def test_a_new_bundle_replaces_the_old_and_leaves_the_rest(
     assert (out / "build" / "kept").read_text() == "mine"
     assert not (out / "golden" / "99.png").exists()
     assert not list(out.glob(".bundle-*"))
+
+
+def test_command_prints_one_document(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle.command(project.run, tmp_path / "deploy", golden=1, json=True)
+    printed = capsys.readouterr()
+    document = json.loads(printed.out)
+    assert document["backend"] == "openvino"
+    assert document["golden"]["images"] == 1
+    assert "golden images are drawn ones" in printed.err
 
 
 def test_a_foreign_folder_is_left_alone(project: Project, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +32,14 @@ def test_detector_under_sanitizers(flags: tuple[str, ...], tmp_path: Path) -> No
     skip_without_sanitizer("g++", tmp_path, *flags)
     program = compile_source("g++", HERE / "detector_test.cpp", tmp_path / "test", *flags)
     # ThreadSanitizer of older compilers does not know the address layouts of newer kernels.
-    fixed = [tool("setarch"), "-R"] if "thread" in flags[-1] else []
+    fixed = ["setarch", "-R"] if "thread" in flags[-1] and _layout_can_be_fixed() else []
     assert b"all passed" in run(*fixed, program, cwd=tmp_path).stdout
+
+
+def _layout_can_be_fixed() -> bool:
+    if shutil.which("setarch") is None:
+        return False
+    return subprocess.run(["setarch", "-R", "true"], capture_output=True).returncode == 0
 
 
 def test_detector_on_aarch64(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ from yolov12edge.runtime.metadata import BLOCKS_KEY
 # real and random detectors stay above 100 dB in FP32 and above 43 dB in FP16.
 FLOOR_DB = {"fp32": 80.0, "fp16": 30.0, "int8": 8.0}
 EXACT_DB = 150.0
+# Shares of variance: from where on a channel of the detector counts, and below which it is dead.
+LIVELY = 0.02
+FLAT = 1e-4
 _LAYER = re.compile(r"model\.\d+(\.cv\d\.\d)?")
 
 Array = NDArray[np.float32]
@@ -40,11 +43,13 @@ class BlockError:
         block: dotted module path, as in the checkpoint.
         sqnr_db: 10 log10(signal power / error power), within +-150.
         loss_db: how much of it was lost inside this block, against the worst of its inputs.
+        dead: channels that are constant over the image where the detector's are not.
     """
 
     block: str
     sqnr_db: float
     loss_db: float
+    dead: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class BlockTrace:
     """Every block in order, and the first that is broken, if one is.
 
     Attributes:
-        start: the first block below the floor of the graph's precision.
+        start: the first block below the floor of the graph's precision, or with a dead channel.
         blocks: all of them, in graph order.
         precision: fp32, fp16 or int8: the lowest that the graph computes in.
     """
@@ -83,6 +88,12 @@ class BlockTrace:
             )
         decoding = self.start.block.count(".") == 1 and self.start is self.blocks[-1]
         name = f"{self.start.block}, box decoding" if decoding else self.start.block
+        if self.start.sqnr_db >= FLOOR_DB[self.precision]:
+            first = self.start.dead[0]
+            return (
+                f"the error starts in {name}: {len(self.start.dead)} of its channels are dead, the "
+                f"first is {first}"
+            )
         return (
             f"the error starts in {name}: {self.start.sqnr_db:.0f} dB of signal to error after "
             f"it, {self.precision} keeps at least {FLOOR_DB[self.precision]:.0f}"
@@ -104,16 +115,19 @@ def trace_blocks(detector: Detector, path: Path, image: Array) -> BlockTrace:
     tensors = _block_tensors(model, path)
     expected = _reference_outputs(detector, list(tensors), image)
     produced = _artifact_outputs(model, list(tensors.values()), image)
+    last = next(reversed(tensors))
     ratios = {
-        block: sqnr_db(expected[block], produced[tensor]) for block, tensor in tensors.items()
+        block: (_decoded_ratio if block == last else sqnr_db)(expected[block], produced[tensor])
+        for block, tensor in tensors.items()
     }
     blocks = []
     for block, ratio in ratios.items():
         entering = [ratios[source] for source in _sources(block, list(ratios))]
         loss = min(entering, default=EXACT_DB) - ratio
-        blocks.append(BlockError(block, ratio, max(0.0, loss)))
+        dead = () if block == last else dead_channels(expected[block], produced[tensors[block]])
+        blocks.append(BlockError(block, ratio, max(0.0, loss), dead))
     precision = _precision(model)
-    broken = (block for block in blocks if block.sqnr_db < FLOOR_DB[precision])
+    broken = (block for block in blocks if block.dead or block.sqnr_db < FLOOR_DB[precision])
     return BlockTrace(next(broken, None), tuple(blocks), precision)
 
 
@@ -127,6 +141,22 @@ def sqnr_db(expected: Array, produced: Array) -> float:
     if noise == 0:
         return EXACT_DB
     return float(np.clip(10 * np.log10(power / noise), -EXACT_DB, EXACT_DB))
+
+
+def dead_channels(expected: Array, produced: Array) -> tuple[int, ...]:
+    """Channels of (1, C, h, w) that lost their variation over the image.
+
+    Channels that vary little in the detector itself are left out: rounding may flatten them.
+    """
+    before = expected[0].reshape(expected.shape[1], -1).var(axis=1, dtype=np.float64)
+    after = produced[0].reshape(produced.shape[1], -1).var(axis=1, dtype=np.float64)
+    dead = (before > LIVELY * before.mean()) & (after < FLAT * before)
+    return tuple(int(channel) for channel in np.flatnonzero(dead))
+
+
+def _decoded_ratio(expected: Array, produced: Array) -> float:
+    """The worse of boxes and scores: pixels would drown scores."""
+    return min(sqnr_db(expected[:, :4], produced[:, :4]), sqnr_db(expected[:, 4:], produced[:, 4:]))
 
 
 def _precision(model: onnx.ModelProto) -> str:

@@ -14,6 +14,7 @@ from yolov12edge.data import Dataset, read_image, to_batch
 from yolov12edge.errors import CheckpointError, DataError, UnsupportedError, UsageError
 from yolov12edge.evaluate import Candidate, DriftReport, Gate, measure_drifts
 from yolov12edge.evaluate.blocks import BlockTrace, trace_blocks
+from yolov12edge.evaluate.overflow import first_overflow
 from yolov12edge.files import sha256_file
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.manifest import MANIFEST_NAME, read_manifest
@@ -128,7 +129,7 @@ def find_reference(artifact: Path, weights: Path | None) -> Detector:
 
 def keep_float_advice(trace: BlockTrace) -> str:
     """Which blocks lose most in INT8, and the option that leaves them in float."""
-    worst = trace.costliest()
+    worst = dict.fromkeys([*([trace.start] if trace.start else []), *trace.costliest()])
     losses = ", ".join(f"{block.block} ({block.loss_db:.0f} dB)" for block in worst)
     names = ",".join(block.block for block in worst)
     return f"most is lost in {losses}; they stay float with --keep-float {names}"
@@ -162,6 +163,13 @@ def _with_blocks(
         trace = trace_blocks(detector, path, image)
     except CheckpointError:
         return report
+    overflow = first_overflow(path, image)
+    if overflow is not None:
+        text = f"the error starts in {overflow}: its values pass FP16's largest, 65504"
+        gate = report.gate.model_copy(
+            update={"passed": False, "reasons": [text, *report.gate.reasons]}
+        )
+        return report.model_copy(update={"gate": gate, "notes": [text, *report.notes]})
     advice = [keep_float_advice(trace)] if trace.precision == "int8" else []
     if trace.start is None:
         notes = [] if report.gate.passed else [*report.notes, trace.text, *advice]

@@ -1,0 +1,110 @@
+"""Ranges from histograms, against NumPy on the raw values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from yolov12edge.quantize import METHODS, Method
+from yolov12edge.quantize.observers import TensorStatistics, empty_statistics
+from yolov12edge.quantize.qdq import find_step
+from yolov12edge.quantize.ranges import ERROR_POWER, Range, choose_range, join
+
+
+def seen(values: np.ndarray) -> TensorStatistics:
+    statistics = empty_statistics()
+    for part in values.astype(np.float32).reshape(-1, 4000):
+        statistics.add(part[None])
+    return statistics
+
+
+def silu(values: np.ndarray) -> np.ndarray:
+    return values / (1 + np.exp(-values))
+
+
+NORMAL = np.random.default_rng(0).normal(0, 1, 80_000)
+HEAVY = np.random.default_rng(1).standard_t(3, 80_000)
+ACTIVATION = silu(np.random.default_rng(2).normal(-1, 2, 80_000))
+
+
+def rounding_error(values: np.ndarray, found: Range, symmetric: bool) -> float:
+    step = find_step(found, symmetric, half=False)
+    low, high = (-127, 127) if symmetric else (0, 255)
+    zero = float(step.zero)
+    restored = (np.clip(np.round(values / step.scale) + zero, low, high) - zero) * step.scale
+    return float((np.abs(restored - values) ** ERROR_POWER).mean())
+
+
+def test_max_takes_everything() -> None:
+    found = choose_range(join([seen(ACTIVATION)]), "max", symmetric=False)
+    assert found.low == pytest.approx(ACTIVATION.min(), rel=1e-6)
+    assert found.high == pytest.approx(ACTIVATION.max(), rel=1e-6)
+    both = choose_range(join([seen(ACTIVATION)]), "max", symmetric=True)
+    assert (both.low, both.high) == (-found.high, found.high)
+
+
+@pytest.mark.parametrize("values", [NORMAL, HEAVY, ACTIVATION])
+def test_percentile_is_numpy_s(values: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolov12edge.quantize.ranges.PERCENTILE", 99.9)
+    found = choose_range(join([seen(values)]), "percentile", symmetric=False)
+    width = 2 * seen(values).limit / 8192
+    assert found.high == pytest.approx(np.percentile(values, 99.9), abs=2.5 * width + 0.02)
+    assert found.low == pytest.approx(np.percentile(values, 0.1), abs=2.5 * width + 0.02)
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("values", [NORMAL, HEAVY, ACTIVATION])
+def test_mse_is_near_the_best_of_all_ranges(values: np.ndarray, symmetric: bool) -> None:
+    found = choose_range(join([seen(values)]), "mse", symmetric)
+    shares = np.linspace(0.02, 1, 80)
+    reach = np.abs(values).max()
+    tried = [
+        rounding_error(
+            values,
+            Range(-reach * s if symmetric else max(values.min(), -reach * s), reach * s),
+            symmetric,
+        )
+        for s in shares
+    ]
+    assert rounding_error(values, found, symmetric) <= 1.05 * min(tried)
+
+
+def test_percentile_and_entropy_clip_a_lone_outlier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yolov12edge.quantize.ranges.PERCENTILE", 99.99)
+    values = np.concatenate([NORMAL, np.full(4000, 0.0)])
+    values[0] = 40.0
+    statistics = join([seen(values)])
+    assert choose_range(statistics, "max", symmetric=True).high == pytest.approx(40)
+    assert choose_range(statistics, "percentile", symmetric=True).high < 10
+    assert choose_range(statistics, "entropy", symmetric=True).high < 10
+
+
+def test_joined_tensors_share_their_range() -> None:
+    small, large = seen(NORMAL * 0.01), seen(NORMAL * 10)
+    found = choose_range(join([small, large]), "max", symmetric=True)
+    assert found.high == pytest.approx(np.abs(NORMAL).max() * 10, rel=1e-5)
+
+
+@given(
+    low=st.floats(-100, 0),
+    high=st.floats(0, 100),
+    method=st.sampled_from(METHODS),
+    symmetric=st.booleans(),
+    seed=st.integers(0, 5),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_range_holds_zero_and_no_more_than_was_seen(
+    low: float, high: float, method: Method, symmetric: bool, seed: int
+) -> None:
+    values = np.random.default_rng(seed).uniform(low, high, 4000).astype(np.float32)
+    found = choose_range(join([seen(values)]), method, symmetric)
+    reach = float(np.abs(values).max())
+    assert found.low <= 0 <= found.high
+    assert max(-found.low, found.high) <= reach * 1.001 + 1e-6
+    step = find_step(found, symmetric, half=True)
+    assert np.isfinite(step.scale)
+    assert step.scale >= 6e-5
+    assert step.scale == float(np.float16(step.scale))
+    assert not symmetric or step.zero == 0

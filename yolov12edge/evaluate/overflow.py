@@ -1,0 +1,83 @@
+"""Values that FP16 cannot hold, found even where the executor computes FP16 graphs in float32.
+
+ONNX Runtime has no FP16 kernels for most operators on the CPU: it computes in float32 between
+casts, so a product beyond 65504 goes unseen there and becomes infinite on the device. Asking for
+every FP16 tensor as an output forces it through FP16.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+# Bytes of tensors looked at in one run.
+BUDGET = 512 << 20
+_MOVES = frozenset({"Concat", "Split", "Resize", "Reshape", "Transpose", "Slice"})
+
+
+def first_overflow(path: Path, image: NDArray[np.float32]) -> str | None:
+    """The first node, in graph order, whose FP16 result is not finite; None if all are.
+
+    Args:
+        path: an ONNX file.
+        image: (1, 3, H, W) RGB in 0..1 at the file's size.
+    """
+    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    half = {
+        value.name: math.prod(max(1, side.dim_value) for side in value.type.tensor_type.shape.dim)
+        for value in model.graph.value_info
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT16
+    }
+    nodes = [
+        (node.name, output)
+        for node in model.graph.node
+        if node.op_type not in _MOVES
+        for output in node.output
+        if output in half
+    ]
+    entry = model.graph.input[0]
+    batch = entry.type.tensor_type.shape.dim[0].dim_value or 1
+    feed = {entry.name: np.repeat(image, batch, axis=0)}
+    for part in _parts(nodes, half):
+        outputs = [output for _, output in part]
+        for (name, _), value in zip(part, _run(model, outputs, feed), strict=True):
+            if not np.isfinite(value).all():
+                return name
+    return None
+
+
+def _parts(nodes: list[tuple[str, str]], sizes: dict[str, int]) -> Iterator[list[tuple[str, str]]]:
+    part: list[tuple[str, str]] = []
+    held = 0
+    for node in nodes:
+        size = 2 * sizes[node[1]]
+        if part and held + size > BUDGET:
+            yield part
+            part, held = [], 0
+        part.append(node)
+        held += size
+    if part:
+        yield part
+
+
+def _run(
+    model: onnx.ModelProto, outputs: list[str], feed: dict[str, NDArray[np.float32]]
+) -> list[NDArray[np.float16]]:
+    opened = onnx.ModelProto()
+    opened.CopyFrom(model)
+    del opened.graph.output[:]
+    opened.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    values: list[NDArray[np.float16]] = session.run(outputs, feed)
+    return values

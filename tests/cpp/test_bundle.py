@@ -19,7 +19,6 @@ import pytest
 
 import yolov12edge.cli
 from tests.cpp.toolchain import STRICT, compile_source, run, skip_without_openvino, tool
-from tests.samples import write_pictures, write_weights
 from yolov12edge.cli import bundle
 from yolov12edge.data import load_dataset, read_image, to_batch
 from yolov12edge.errors import CheckpointError, UsageError
@@ -29,6 +28,7 @@ from yolov12edge.pipeline.bundle_constants import render_constants
 from yolov12edge.pipeline.manifest import read_manifest
 from yolov12edge.runtime import open_artifact
 
+DEMO_INPUTS = Path(__file__).resolve().parents[2] / "docs/demo/make_inputs.py"
 PREDICT = (0.25, False)
 EVALUATE = (0.001, True)
 
@@ -65,8 +65,10 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 def make_project(folder: Path) -> None:
-    pictures = write_pictures(folder / "pictures", count=6)
-    run_folder = export(write_weights(folder / "weights.safetensors"), folder / "run", 64)
+    run(sys.executable, DEMO_INPUTS, folder / "inputs")
+    pictures = folder / "inputs/pictures"
+    weights = folder / "inputs/yolov12n-seeded.safetensors"
+    run_folder = export(weights, folder / "run", 320)
     written = write_bundle(BundleRequest(run_folder, folder / "deploy", images=pictures, golden=3))
     assert (written.golden, written.backend) == (3, "openvino")
     assert written.recorded_with.startswith("openvino ")
@@ -75,10 +77,10 @@ def make_project(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A bundle of a seeded detector."""
+    """A bundle of the detector and the pictures of `make demo`."""
     pytest.importorskip("openvino")
     folder = made_once(tmp_path_factory, "bundle", make_project)
-    return Project(folder / "run", folder / "deploy", folder / "pictures")
+    return Project(folder / "run", folder / "deploy", folder / "inputs/pictures")
 
 
 def compile_bundle(folder: Path, build: Path, compiler: str = "g++", *options: str) -> Path:
@@ -163,9 +165,9 @@ def test_real_detector_on_sixty_real_images(shared: Path, tmp_path: Path) -> Non
 
 
 def test_annotated_picture_is_a_png(project: Project, build: Path, tmp_path: Path) -> None:
-    picture = project.pictures / "0.png"
+    picture = project.pictures / "00.png"
     run(build / "detect", "--out", tmp_path, picture)
-    before, after = cv2.imread(str(picture)), cv2.imread(str(tmp_path / "0.png"))
+    before, after = cv2.imread(str(picture)), cv2.imread(str(tmp_path / "00.png"))
     assert after.shape == before.shape
     changed = (after != before).any(axis=2).mean()
     assert 0 < changed < 0.9
@@ -177,13 +179,13 @@ def test_bench_reports_as_python_does(build: Path) -> None:
     assert latency["n"] == 10
     assert 0 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p99"]
     assert set(report["stages_ms"]) == {"preprocess", "infer", "postprocess"}
-    assert report["input_shape"] == [1, 3, 64, 64]
+    assert report["input_shape"] == [1, 3, 320, 320]
 
 
 def test_c_interface(project: Project, build: Path) -> None:
     # In a process of its own: two copies of OpenVINO in one are not what an application has.
     script = Path(__file__).with_name("call_capi.py")
-    words = [build / "libyolov12edge_c.so", project.folder / "model", project.pictures / "0.png"]
+    words = [build / "libyolov12edge_c.so", project.folder / "model", project.pictures / "00.png"]
     done = subprocess.run(
         [sys.executable, str(script), *map(str, words)],
         capture_output=True,
@@ -193,7 +195,7 @@ def test_c_interface(project: Project, build: Path) -> None:
     answer = json.loads(done.stdout)
     model = project.folder / "model/model.onnx"
     artifact = open_artifact(model, "openvino", threads=1)
-    expected = python_detections(model, project.pictures / "0.png", PREDICT, artifact)
+    expected = python_detections(model, project.pictures / "00.png", PREDICT, artifact)
     assert answer["count"] == len(expected)
     np.testing.assert_allclose(answer["boxes"], expected.boxes, atol=1e-3)
     assert answer["names"] == list(read_manifest(project.run).model.names)
@@ -262,7 +264,7 @@ def test_damaged_model_is_refused(
     damage(folder)
     for program in ("selftest", "detect", "bench"):
         words = [str(build / program), "--bundle", str(folder)]
-        words += [str(project.pictures / "0.png")] if program == "detect" else []
+        words += [str(project.pictures / "00.png")] if program == "detect" else []
         done = subprocess.run(words, capture_output=True, text=True)
         assert done.returncode == code, done.stderr
         assert message in done.stderr

@@ -7,6 +7,7 @@ profile, a lint or a drift report can name the block in the words of the checkpo
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from functools import singledispatch
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from yolov12edge.errors import ExportError
 from yolov12edge.export.graph import GraphBuilder, Value
 from yolov12edge.export.modules import (
+    AttentionVariant,
     ContiguousAttention,
     ExportHead,
     ExportModel,
@@ -191,16 +193,10 @@ def _attention_block(module: AttentionBlock, graph: GraphBuilder, x: Value) -> V
 @emit.register
 def _attention(module: ContiguousAttention, graph: GraphBuilder, x: Value) -> Value:
     packed = _child(graph, "qkv", module.qkv, x)
-    if module.variant == "separate":
-        q, k, values, v = _separate_lanes(module, graph, packed)
-    elif module.variant == "packed":
-        q, k, values, v = _packed_lanes(module, graph, packed)
-    else:
-        q, k, values, v = _channel_lanes(module, graph, packed)
+    q, k, values, v = _LANES[module.variant](module, graph, packed)
     if module.scale != 1:
         q = graph.add("Mul", [q, graph.floats([module.scale])], q.shape, "scaled_query")
-    tokens = packed.shape[1] * packed.shape[2] // module.area
-    square = (module.lanes, tokens, tokens)
+    square = (q.channels, q.shape[1], q.shape[1])
     scores = graph.add("MatMul", [q, k], square, "scores")
     weights = graph.add("Softmax", [scores], square, "weights", axis=-1)
     if module.variant == "value-left":
@@ -209,7 +205,10 @@ def _attention(module: ContiguousAttention, graph: GraphBuilder, x: Value) -> Va
         mixed = _lanes_to_map(module, graph, lanes, x, token_major=False)
     else:
         lanes = graph.add("MatMul", [weights, v], v.shape, "mixed")
-        mixed = _lanes_to_map(module, graph, lanes, x, token_major=True)
+        if module.variant == "rows":
+            mixed = _rows_to_map(graph, lanes, x)
+        else:
+            mixed = _lanes_to_map(module, graph, lanes, x, token_major=True)
     position = _child(graph, "pe", module.pe, values)
     return _child(
         graph, "proj", module.proj, graph.add("Add", [mixed, position], x.shape, "positioned")
@@ -243,6 +242,37 @@ def _channel_lanes(module: ContiguousAttention, graph: GraphBuilder, packed: Val
     lanes = _to_lanes(module, graph, packed, "qkv_channels", token_major=False)
     q, k, v = _split(graph, lanes, [module.lanes] * 3, ["q", "k", "v"])
     return _swap(graph, q, "q_t"), k, _value_map(module, graph, packed), v
+
+
+def _row_lanes(module: ContiguousAttention, graph: GraphBuilder, packed: Value) -> Lanes:
+    """The map as rows of tokens; areas go to the batch, heads are cut out of the rows."""
+    _, height, width = packed.shape
+    heads, tokens = module.lanes // module.area, height * width // module.area
+    rows = _to_rows(graph, packed, "qkv_rows")
+    cut = _reshape(graph, rows, (tokens, 3 * heads, HEAD_DIM), "qkv_tokens", batch=-1)
+    shapes = [(tokens, heads, HEAD_DIM)] * 3
+    q, k, v = graph.add_many(
+        "Split",
+        [cut, graph.integers([heads] * 3)],
+        shapes,
+        ["q_rows", "k_rows", "v_rows"],
+        axis=2,
+    )
+    lanes = (heads, tokens, HEAD_DIM)
+    return (
+        graph.add("Transpose", [q], lanes, "q", perm=[0, 2, 1, 3]),
+        graph.add("Transpose", [k], (heads, HEAD_DIM, tokens), "k_t", perm=[0, 2, 3, 1]),
+        _value_map(module, graph, packed),
+        graph.add("Transpose", [v], lanes, "v", perm=[0, 2, 1, 3]),
+    )
+
+
+_LANES: dict[AttentionVariant, Callable[[ContiguousAttention, GraphBuilder, Value], Lanes]] = {
+    "packed": _packed_lanes,
+    "separate": _separate_lanes,
+    "value-left": _channel_lanes,
+    "rows": _row_lanes,
+}
 
 
 def _value_map(module: ContiguousAttention, graph: GraphBuilder, packed: Value) -> Value:
@@ -288,19 +318,44 @@ def _lanes_to_map(
     return _reshape(graph, moved, like.shape, "mixed_map")
 
 
+def _rows_to_map(graph: GraphBuilder, lanes: Value, like: Value) -> Value:
+    """Inverse of `_row_lanes`, back to the shape of `like`."""
+    heads, tokens, _ = lanes.shape
+    channels, height, width = like.shape
+    shape = (tokens, heads, HEAD_DIM)
+    tokenwise = graph.add("Transpose", [lanes], shape, "mixed_tokens", perm=[0, 2, 1, 3])
+    rows = _reshape(graph, tokenwise, (height, width, channels), "mixed_rows", batch=-1)
+    return graph.add("Transpose", [rows], like.shape, "mixed_map", perm=[0, 3, 1, 2])
+
+
+def _to_rows(graph: GraphBuilder, x: Value, role: str) -> Value:
+    """(B, C, H, W) to (B, H, W, C): nothing moves where maps are kept channels-last."""
+    channels, height, width = x.shape
+    return graph.add("Transpose", [x], (height, width, channels), role, perm=[0, 2, 3, 1])
+
+
 @emit.register
 def _head(module: ExportHead, graph: GraphBuilder, *maps: Value) -> Value:
     height, width = (side * 8 for side in maps[0].shape[1:])
+    rows = module.variant == "rows"
     boxes: list[Value] = []
     logits: list[Value] = []
     for level, (x, box, classes) in enumerate(zip(maps, module.cv2, module.cv3, strict=True)):
         for branch, kind, flattened in ((box, "cv2", boxes), (classes, "cv3", logits)):
             with graph.scope(f"{kind}.{level}"):
                 y = graph.mark_block(emit(branch, graph, x))
-                anchors = y.shape[1] * y.shape[2]
-                flattened.append(_reshape(graph, y, (y.channels, anchors), "flat"))
+                flattened.append(_flat(graph, y, rows=rows))
     with graph.scope("decode"):
-        return _decode(module.decode, graph, boxes, logits, height, width)
+        decode = _decode_rows if rows else _decode
+        return decode(module.decode, graph, boxes, logits, height, width)
+
+
+def _flat(graph: GraphBuilder, x: Value, *, rows: bool) -> Value:
+    """(B, C, H, W) to (B, C, H * W), or to (B, H * W, C) as rows."""
+    channels, anchors = x.channels, x.shape[1] * x.shape[2]
+    if rows:
+        return _reshape(graph, _to_rows(graph, x, "rows"), (anchors, channels), "flat")
+    return _reshape(graph, x, (channels, anchors), "flat")
 
 
 def _decode(
@@ -335,6 +390,39 @@ def _decode(
     return output
 
 
+def _decode_rows(
+    module: LinearDecode,
+    graph: GraphBuilder,
+    boxes: list[Value],
+    logits: list[Value],
+    height: int,
+    width: int,
+) -> Value:
+    """The same with an anchor a row, turned once at the very end."""
+    offsets, strides = decode_constants(height, width)
+    anchors = offsets.shape[1]
+
+    def joined(levels: list[Value], role: str) -> Value:
+        return graph.add("Concat", levels, (anchors, levels[0].shape[1]), role, axis=1)
+
+    bins = _reshape(graph, joined(boxes, "boxes"), (anchors, 4, REG_MAX), "bins")
+    spread = graph.add("Softmax", [bins], bins.shape, "probabilities", axis=3)
+    flat = _reshape(graph, spread, (anchors, 4 * REG_MAX), "flat_probabilities")
+    matrix = graph.weight("matrix", _numbers(module.matrix.T))
+    cells = graph.add("MatMul", [flat, matrix], (anchors, 4), "cells")
+    stride = graph.weight("strides", _numbers(strides.T))
+    pixels = graph.add("Mul", [cells, stride], (anchors, 4), "pixels")
+    offset = graph.weight("anchors", _numbers(offsets.T))
+    box = graph.add("Add", [pixels, offset], (anchors, 4), "box")
+    classes = joined(logits, "logits")
+    scores = graph.add("Sigmoid", [classes], classes.shape, "scores")
+    columns = 4 + classes.shape[1]
+    found = graph.add("Concat", [box, scores], (anchors, columns), "detections_rows", axis=2)
+    output = Value(OUTPUT_NAME, (columns, anchors))
+    graph.add_output("Transpose", [found], output, perm=[0, 2, 1])
+    return output
+
+
 def _split(graph: GraphBuilder, x: Value, sizes: list[int], roles: list[str]) -> list[Value]:
     shapes = [(size, *x.shape[1:]) for size in sizes]
     return graph.add_many("Split", [x, graph.integers(sizes)], shapes, roles, axis=1)
@@ -346,9 +434,11 @@ def _swap(graph: GraphBuilder, x: Value, role: str) -> Value:
     return graph.add("Transpose", [x], (lanes, columns, rows), role, perm=[0, 1, 3, 2])
 
 
-def _reshape(graph: GraphBuilder, x: Value, shape: tuple[int, ...], role: str) -> Value:
-    # A leading 0 keeps the batch, fixed or symbolic.
-    return graph.add("Reshape", [x, graph.integers([0, *shape])], shape, role)
+def _reshape(
+    graph: GraphBuilder, x: Value, shape: tuple[int, ...], role: str, batch: int = 0
+) -> Value:
+    # A leading 0 keeps the batch, fixed or symbolic; -1 takes whatever is left.
+    return graph.add("Reshape", [x, graph.integers([batch, *shape])], shape, role)
 
 
 def _numbers(tensor: Tensor) -> NDArray[Any]:

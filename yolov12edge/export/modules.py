@@ -14,14 +14,16 @@ from torch import Tensor, nn
 from yolov12edge.model.head import REG_MAX, DetectionHead, anchor_centres
 from yolov12edge.model.scales import HEAD_DIM
 
-AttentionVariant = Literal["packed", "separate", "value-left"]
-"""How attention lays out its tensors; all variants compute the same.
+AttentionVariant = Literal["packed", "separate", "value-left", "rows"]
+"""How attention, and with `rows` the head, lays out its tensors; all variants compute the same.
 
 packed: q, k and v leave the projection in one tensor and share one transpose;
     (scaled Q) x K^T -> Softmax -> x V, the pattern TensorRT fuses.
 separate: the same product, with a split before and a transpose for each of q, k and v.
 value-left: channels stay in front of tokens, V x Softmax(...)^T; fewest transposes of activations,
     for CPU runtimes that fold a transposed operand into the product.
+rows: maps become rows of tokens before anything is cut; more transposes in the file, but none that
+    moves memory in a runtime that keeps maps channels-last and folds the rest into the product.
 """
 
 ATTENTION_VARIANTS: tuple[AttentionVariant, ...] = get_args(AttentionVariant)
@@ -145,10 +147,16 @@ def _decode_matrix(bins: Tensor) -> Tensor:
 
 
 class ExportHead(nn.Module):
-    """The detection head with its decoding, levels flattened before they are joined."""
+    """The detection head with its decoding, levels flattened before they are joined.
 
-    def __init__(self, head: DetectionHead) -> None:
+    Args:
+        head: the head as trained.
+        variant: tensor layout, see `AttentionVariant`.
+    """
+
+    def __init__(self, head: DetectionHead, variant: AttentionVariant) -> None:
         super().__init__()
+        self.variant: AttentionVariant = variant
         self.cv2 = head.cv2
         self.cv3 = head.cv3
         self.num_classes = head.num_classes

@@ -73,7 +73,7 @@ def rewrite(
 
     Args:
         detector: in any mode; not changed.
-        variant: tensor layout of attention.
+        variant: tensor layout of attention and head.
         swap_attention: False leaves the scale beside the product, as published.
 
     Returns:
@@ -164,7 +164,7 @@ def _steps(variant: AttentionVariant, swap_attention: bool) -> list[RewriteStep]
         RewriteStep(
             "linear-decode",
             "box decoding becomes one matrix product over baked anchors",
-            linearise_decode,
+            lambda model: linearise_decode(model, variant),
         ),
     ]
     return [step for step in steps if swap_attention or step.name != "scale-into-query"]
@@ -244,9 +244,9 @@ def scale_queries(model: ExportModel) -> int:
     return changed
 
 
-def linearise_decode(model: ExportModel) -> int:
+def linearise_decode(model: ExportModel, variant: AttentionVariant) -> int:
     """Replace the head by one that decodes with a single product."""
-    return _replace(model, DetectionHead, ExportHead)
+    return _replace(model, DetectionHead, lambda head: ExportHead(head, variant))
 
 
 def _replace(root: nn.Module, kind: type[nn.Module], make: Callable[..., nn.Module]) -> int:

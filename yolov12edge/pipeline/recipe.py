@@ -16,7 +16,7 @@ from yolov12edge.errors import UsageError
 
 Backend = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"]
 Precision = Literal["fp32", "fp16", "int8"]
-Attention = Literal["packed", "separate", "value-left"]
+Attention = Literal["packed", "separate", "value-left", "rows"]
 
 MAX_RECIPE_BYTES = 1 << 16
 MAX_DEPTH = 8

@@ -63,3 +63,31 @@ def test_the_bias_keeps_the_mean_of_every_output(group: int) -> None:
     without = np.abs(means(coarse.restored, bias) - expected).max()
     assert np.abs(means(coarse.restored, new) - expected).max() < 1e-3 * max(1.0, without)
     assert without > 0.05
+
+
+@pytest.mark.parametrize("group", [1, 8])
+def test_the_bias_takes_back_what_rounding_does_to_the_inputs(group: int) -> None:
+    channels = 8
+    weight = weights((channels, channels // group, 3, 3), seed=3)
+    bias = np.zeros(channels, np.float32)
+    # SiLU's negative side: small values that coarse steps round to one side.
+    levels = -np.abs(np.random.default_rng(4).normal(0, 0.1, (64, channels))).astype(np.float32)
+    coarse = np.round(levels / 0.25).astype(np.float32) * 0.25
+    quantized = quantize_weight(weight, half_scales=False)
+    exact, shifts = (values.mean(0, dtype=np.float64) for values in (levels, coarse - levels))
+
+    def means(values: np.ndarray, inputs: np.ndarray, offset: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(inputs)[:, :, None, None].expand(-1, -1, 5, 5)
+        y = conv2d(x, torch.tensor(values, dtype=torch.float32), torch.tensor(offset), groups=group)
+        return y.mean((0, 2, 3)).numpy()
+
+    expected = means(weight, levels, bias)
+    plain, aware = (
+        np.abs(means(quantized.restored, coarse, corrected) - expected).max()
+        for corrected in (
+            corrected_bias(bias, weight, quantized, exact, group),
+            corrected_bias(bias, weight, quantized, exact, group, shifts),
+        )
+    )
+    assert aware < 1e-4 * max(1.0, plain)
+    assert plain > 0.05

@@ -39,8 +39,12 @@ from yolov12edge.quantize import (
     Int8Conversion,
     Method,
     QuantizationPlan,
+    Shifts,
     Statistics,
+    activation_shifts,
+    choose_steps,
     convert_to_fp16,
+    equalize,
     load_statistics,
     observe,
     observed_tensors,
@@ -57,9 +61,11 @@ AUTO = "auto"
 FP16_IMAGES = 8
 # Images that choose the method: an eighth of the set, at most this many, kept out of calibration.
 MOST_HELD_BACK = 32
-# Images on which the shift of scores is measured.
+# Images on which channels are evened out, and on which shifts of channels and scores are measured.
+EVENING = 8
+SHIFTING = 16
 CORRECTING = 24
-_CACHE_VERSION = 1
+_CACHE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -234,8 +240,6 @@ def quantize_step(
         ExportError: a lint found what an engine builder would refuse.
     """
     chosen = parse_method(method)
-    model = onnx.load(source)
-    plan = plan_quantization(model, dialect, keep_float)
     held_back = 0 if chosen else min(MOST_HELD_BACK, max(1, len(calibration) // 8))
     if held_back >= len(calibration):
         raise DataError(
@@ -244,35 +248,48 @@ def quantize_step(
         )
     ranging = calibration.part(0, len(calibration) - held_back)
     judging = calibration.part(len(calibration) - held_back, len(calibration))
-    tensors = observed_tensors(model, [plan])
-    key = _key(sha256_file(source), ranging, letterbox, tensors)
-    statistics, cached = _calibrate(model, tensors, ranging, letterbox, key, progress)
-    job = _Job(source, plan, dialect, statistics, letterbox, _record(key, plan, dialect), progress)
-    trials = {} if chosen else job.trials(judging)
-    final = chosen or _best(trials)
-    conversion = quantize_int8(
-        source,
-        target,
-        plan,
-        dialect,
-        statistics,
-        final,
-        twin=twin.path if twin else None,
-        kept_fp32=twin.kept if twin else None,
-        corrections=job.corrections(final, ranging.part(0, CORRECTING)),
-    )
+    with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
+        model = equalize(onnx.load(source), dialect, ranging.part(0, EVENING).stream(letterbox))
+        plan = plan_quantization(model, dialect, keep_float)
+        even = Path(folder) / "even.onnx"
+        onnx.save(model, even)
+        tensors = observed_tensors(model, [plan])
+        key = _key(sha256_file(source), dialect, ranging, letterbox, tensors)
+        statistics, cached = _calibrate(model, tensors, ranging, letterbox, key, progress)
+        record = _record(key, plan, dialect)
+        some = ranging.part(0, CORRECTING)
+        job = _Job(even, plan, dialect, statistics, letterbox, some, record, progress)
+        trials = {} if chosen else job.trials(judging)
+        final = chosen or _best(trials)
+        conversion = quantize_int8(
+            even,
+            target,
+            plan,
+            dialect,
+            statistics,
+            final,
+            twin=twin.path if twin else None,
+            kept_fp32=twin.kept if twin else None,
+            shifts=job.shifts()[final],
+            corrections=job.corrections(final),
+        )
     findings = lint_graph(onnx.load(target), for_builder=dialect.symmetric)
     refuse_errors(findings)
     return Int8Step(conversion, trials, statistics.images, held_back, cached, tuple(findings))
 
 
 def _key(
-    graph: str, images: CalibrationImages, letterbox: Letterbox, tensors: Sequence[str]
+    graph: str,
+    dialect: Dialect,
+    images: CalibrationImages,
+    letterbox: Letterbox,
+    tensors: Sequence[str],
 ) -> str:
     """Names everything that statistics depend on."""
     parts = {
         "version": _CACHE_VERSION,
         "graph": graph,
+        "equalized": [rule.name for rule in dialect.equalize],
         "images": list(images.hashes),
         "letterbox": asdict(letterbox),
         "observer": [BINS, SAMPLE],
@@ -313,13 +330,17 @@ def _calibrate(
 
 @dataclass(frozen=True)
 class _Job:
-    """What trials and corrections share; both are remembered in `record`."""
+    """What trials and corrections share; what they find is remembered in `record`.
+
+    Corrections are measured on `correcting`, a few of the calibration images.
+    """
 
     source: Path
     plan: QuantizationPlan
     dialect: Dialect
     statistics: Statistics
     letterbox: Letterbox
+    correcting: CalibrationImages
     record: Path
     progress: Progress
 
@@ -349,10 +370,32 @@ class _Job:
         self._remember(name, found)
         return found
 
-    def corrections(
-        self, method: Method, images: CalibrationImages
-    ) -> dict[str, NDArray[np.float32]]:
+    def shifts(self) -> dict[Method, Shifts]:
+        """Shift of every channel that a convolution reads, for every method."""
+        images = self.correcting.part(0, SHIFTING)
+        name = f"shifts {images.digest()}"
+        known = self._recall(name)
+        if known is None:
+            advance = self._relabelled("measuring shifts")
+            found = activation_shifts(
+                onnx.load(self.source),
+                self.plan,
+                {m: choose_steps(self.plan, self.dialect, self.statistics, m) for m in METHODS},
+                _counted(images.stream(self.letterbox), advance, len(images)),
+            )
+            known = {
+                method: {conv: shift.tolist() for conv, shift in shifts.items()}
+                for method, shifts in found.items()
+            }
+            self._remember(name, known)
+        return {
+            method: {conv: np.asarray(shift) for conv, shift in known[method].items()}
+            for method in METHODS
+        }
+
+    def corrections(self, method: Method) -> dict[str, NDArray[np.float32]]:
         """What the last class biases lack once everything in front of them is INT8."""
+        images = self.correcting
         name = f"corrections {method} {images.digest()}"
         known = self._recall(name)
         if known is None:
@@ -369,7 +412,15 @@ class _Job:
 
     def _write(self, folder: Path, method: Method) -> Path:
         path = folder / f"{method}.onnx"
-        quantize_int8(self.source, path, self.plan, self.dialect, self.statistics, method)
+        quantize_int8(
+            self.source,
+            path,
+            self.plan,
+            self.dialect,
+            self.statistics,
+            method,
+            shifts=self.shifts()[method],
+        )
         return path
 
     def _relabelled(self, label: str) -> Progress:

@@ -1,6 +1,7 @@
 """Lower precision, written into the ONNX graph."""
 
 from yolov12edge.quantize.domain import ALIEN, describe_images, domain_gap
+from yolov12edge.quantize.equalize import equalize
 from yolov12edge.quantize.fp16 import Fp16Conversion, convert_to_fp16
 from yolov12edge.quantize.int8 import Int8Conversion, observed_tensors, quantize_int8
 from yolov12edge.quantize.observers import Statistics, load_statistics, observe
@@ -8,6 +9,7 @@ from yolov12edge.quantize.policy import QuantizationPlan, plan_quantization
 from yolov12edge.quantize.ranges import METHODS, Method
 from yolov12edge.quantize.rules import CPU, DIALECTS, TENSORRT, Dialect
 from yolov12edge.quantize.scores import score_corrections
+from yolov12edge.quantize.shifts import Shifts, activation_shifts, choose_steps
 
 __all__ = [
     "ALIEN",
@@ -20,10 +22,14 @@ __all__ = [
     "Int8Conversion",
     "Method",
     "QuantizationPlan",
+    "Shifts",
     "Statistics",
+    "activation_shifts",
+    "choose_steps",
     "convert_to_fp16",
     "describe_images",
     "domain_gap",
+    "equalize",
     "load_statistics",
     "observe",
     "observed_tensors",

@@ -25,6 +25,7 @@ from yolov12edge.quantize.policy import QuantizationPlan
 from yolov12edge.quantize.qdq import QdqWriter, find_step
 from yolov12edge.quantize.ranges import Method, choose_range, join
 from yolov12edge.quantize.rules import Dialect
+from yolov12edge.quantize.shifts import Shifts
 from yolov12edge.quantize.weights import corrected_bias, quantize_weight
 
 _PLUMBING = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast"})
@@ -59,6 +60,7 @@ def quantize_int8(
     *,
     twin: Path | None = None,
     kept_fp32: Mapping[str, str] | None = None,
+    shifts: Shifts | None = None,
     corrections: Mapping[str, NDArray[np.float32]] | None = None,
 ) -> Int8Conversion:
     """Write an INT8 twin of a float32 ONNX file.
@@ -72,6 +74,7 @@ def quantize_int8(
         method: how a range comes from statistics.
         twin: FP16 twin of `source`, where what stays float is to be FP16.
         kept_fp32: nodes that the twin keeps in float32, and why.
+        shifts: of what the convolutions read, from `activation_shifts` with the same method.
         corrections: added to the bias of these convolutions, from `score_corrections`.
 
     Raises:
@@ -93,7 +96,7 @@ def quantize_int8(
             half = any(writer.is_half(name, index) for name, index in edges)
             writer.quantize_tensor(edges, find_step(chosen, dialect.symmetric, half))
     for name in plan.convolutions:
-        _quantize_convolution(writer, graph, name, statistics)
+        _quantize_convolution(writer, graph, name, statistics, (shifts or {}).get(name))
     for name, change in (corrections or {}).items():
         writer.shift_bias(name, change)
     written = writer.finish({entry.key: entry.value for entry in model.metadata_props})
@@ -134,11 +137,16 @@ def _is_float(graph: Graph, tensor: str) -> bool:
 
 
 def _quantize_convolution(
-    writer: QdqWriter, graph: Graph, name: str, statistics: Statistics
+    writer: QdqWriter,
+    graph: Graph,
+    name: str,
+    statistics: Statistics,
+    shifts: NDArray[np.float64] | None,
 ) -> None:
     node = graph.nodes[name]
     weight, bias = graph.constant(node.input[1]), graph.constant(node.input[2])
     group = next((item.i for item in node.attribute if item.name == "group"), 1)
     quantized = quantize_weight(weight, writer.is_half(name, 1))
     means = statistics.tensors[node.input[0]].channel_means
-    writer.quantize_weight(name, quantized, corrected_bias(bias, weight, quantized, means, group))
+    corrected = corrected_bias(bias, weight, quantized, means, group, shifts)
+    writer.quantize_weight(name, quantized, corrected)

@@ -61,22 +61,32 @@ def corrected_bias(
     quantized: QuantizedWeight,
     means: NDArray[np.float64],
     group: int,
+    shifts: NDArray[np.float64] | None = None,
 ) -> Array:
     """Bias that keeps every output channel's mean.
 
-    Rounding changes the weights by dW and the mean output by dW x E[x]; the bias takes it back
-    (bias correction: Nagel et al., "Data-free quantization", arXiv 1906.04721, section 4.2).
+    Rounding changes the weights by dW and the inputs by dx, and so the mean output by
+    (W + dW) x E[x + dx] - W x E[x]; the bias takes it back (bias correction: Nagel et al.,
+    "Data-free quantization", arXiv 1906.04721, section 4.2).
 
     Args:
         bias: (O,).
         weight: (O, I / group, kh, kw).
         means: (I,) mean of every input channel over the calibration images.
         group: of the convolution.
+        shifts: (I,) mean of dx for every input channel; zero if None.
     """
-    change = (quantized.restored - weight).sum(axis=(2, 3))
     outputs = len(weight) // group
-    inputs = means.reshape(group, -1).repeat(outputs, axis=0)
-    corrected: Array = (bias - (change * inputs).sum(axis=1)).astype(np.float32)
+
+    def product(weights: NDArray[np.float64], channels: NDArray[np.float64]) -> NDArray[np.float64]:
+        inputs = channels.reshape(group, -1).repeat(outputs, axis=0)
+        found: NDArray[np.float64] = (weights.sum(axis=(2, 3)) * inputs).sum(axis=1)
+        return found
+
+    change = product(quantized.restored - weight, means)
+    if shifts is not None:
+        change += product(quantized.restored, shifts)
+    corrected: Array = (bias - change).astype(np.float32)
     return corrected
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import onnx
 
 from yolov12edge.quantize.graph import Graph
-from yolov12edge.quantize.rules.base import KeepFloat, QuantizeInputs
+from yolov12edge.quantize.rules.base import Equalize, KeepFloat, QuantizeInputs
 
 STEM_CONVOLUTIONS = 3
 FINEST_STRIDE = 8
@@ -24,7 +24,7 @@ def _decoding(graph: Graph, node: onnx.NodeProto) -> bool:
 def _ends_a_branch(graph: Graph, node: onnx.NodeProto) -> bool:
     """A convolution of the head whose result goes to the decoding as it is."""
     return node.op_type == "Conv" and any(
-        consumer.name.endswith("/flat") for consumer in graph.consumers(node.output[0])
+        consumer.name.endswith(("/flat", "/rows")) for consumer in graph.consumers(node.output[0])
     )
 
 
@@ -117,9 +117,9 @@ STEM = KeepFloat(
     "the first three convolutions have few channels and the widest ranges: little work, much loss",
     _is_stem,
 )
-SECOND_CONVOLUTION = KeepFloat(
-    "second-convolution",
-    "reads 16 channels of the widest range of all: a seventh of the error for 3% of the time",
+EVEN_STEM = Equalize(
+    "even-stem",
+    "the second convolution reads channels of the widest and most uneven ranges of all",
     _is_second,
 )
 FINE_MERGES = KeepFloat(

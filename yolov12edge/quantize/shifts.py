@@ -1,0 +1,113 @@
+"""How far rounding moves the mean of every channel that a convolution reads.
+
+Rounding is not fair to SiLU: its small negative values lie within a step or two of zero, so a whole
+channel may be rounded in one direction, and what the convolution makes of it is off by a constant.
+The constant is measured here and goes into the bias (`corrected_bias`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from yolov12edge.quantize.graph import Graph
+from yolov12edge.quantize.observers import Statistics
+from yolov12edge.quantize.policy import QuantizationPlan
+from yolov12edge.quantize.qdq import Step, find_step
+from yolov12edge.quantize.ranges import Method, choose_range, join
+from yolov12edge.quantize.rules import Dialect
+
+Array = NDArray[np.float32]
+Shifts = dict[str, NDArray[np.float64]]
+
+# Every so many rows and columns of a map are looked at; odd, to be in step with no upsampling.
+STRIDE = 3
+
+
+def choose_steps(
+    plan: QuantizationPlan, dialect: Dialect, statistics: Statistics, method: Method
+) -> dict[str, Step]:
+    """Scale and zero point of every tensor of a plan, with float32 scales."""
+    steps: dict[str, Step] = {}
+    for group in plan.groups:
+        values = join([statistics.tensors[tensor] for tensor in group])
+        chosen = choose_range(values, method, dialect.symmetric)
+        steps |= dict.fromkeys(group, find_step(chosen, dialect.symmetric, half=False))
+    return steps
+
+
+def activation_shifts(
+    model: onnx.ModelProto,
+    plan: QuantizationPlan,
+    choices: Mapping[Method, Mapping[str, Step]],
+    images: Iterable[Array],
+) -> dict[Method, Shifts]:
+    """Mean of the rounding error of every channel that INT8 convolutions read.
+
+    Args:
+        model: float32 graph that the plan was made of.
+        plan: names the convolutions.
+        choices: from `choose_steps`, for one or more methods; one pass serves all.
+        images: (3, H, W) RGB in 0..1.
+
+    Returns:
+        for every method: name of a convolution to (I,) mean of rounded minus exact values.
+    """
+    graph = Graph(model)
+    inputs = {conv: graph.nodes[conv].input[0] for conv in plan.convolutions}
+    used = {tensor: _rounded_at(graph, plan, tensor) for tensor in inputs.values()}
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    watched.graph.output.extend(
+        onnx.ValueInfoProto(name=name) for name in used if name not in _inputs(model)
+    )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    source = session.get_inputs()[0]
+    copies = source.shape[0] if isinstance(source.shape[0], int) else 1
+    names = [name for name in used if name != source.name]
+    sums: dict[Method, Shifts] = {method: {} for method in choices}
+    count = 0
+    for image in images:
+        feed = np.repeat(image[None], copies, axis=0)
+        values = dict(zip(names, session.run(names, {source.name: feed}), strict=True))
+        values |= {source.name: feed}
+        for name, rounded_at in used.items():
+            sample = values[name][:1, :, ::STRIDE, ::STRIDE]
+            for method, steps in choices.items():
+                error = _rounded(sample, steps[rounded_at]) - sample
+                mean = error.mean(axis=(0, 2, 3), dtype=np.float64)
+                sums[method][name] = sums[method].get(name, 0) + mean
+        count += 1
+    return {
+        method: {conv: found[name] / count for conv, name in inputs.items()}
+        for method, found in sums.items()
+    }
+
+
+def _inputs(model: onnx.ModelProto) -> set[str]:
+    return {value.name for value in model.graph.input}
+
+
+def _rounded_at(graph: Graph, plan: QuantizationPlan, tensor: str) -> str:
+    """The tensor of the plan whose scale a convolution's input has."""
+    while tensor not in plan.edges:
+        producer = graph.producer(tensor)
+        assert producer is not None, f"{tensor} is not quantized"
+        tensor = producer.input[0]
+    return tensor
+
+
+def _rounded(values: Array, step: Step) -> Array:
+    low, high = (-128, 127) if isinstance(step.zero, np.int8) else (0, 255)
+    zero = float(step.zero)
+    steps = np.clip(np.rint(values / step.scale) + zero, low, high) - zero
+    rounded: Array = (steps * step.scale).astype(np.float32)
+    return rounded

@@ -117,6 +117,11 @@ STEM = KeepFloat(
     "the first three convolutions have few channels and the widest ranges: little work, much loss",
     _is_stem,
 )
+SECOND_CONVOLUTION = KeepFloat(
+    "second-convolution",
+    "reads 16 channels of the widest range of all: a quarter of the error for 4% of the time",
+    _is_second,
+)
 EVEN_STEM = Equalize(
     "even-stem",
     "the second convolution reads channels of the widest and most uneven ranges of all",

@@ -1,0 +1,198 @@
+"""What each INT8 rule is worth: the default against itself with one thing changed.
+
+One calibration pass serves every variant. All variants are judged in one pass over the validation
+images, against the PyTorch checkpoint; on a CPU dialect they are also timed in OpenVINO, in turn.
+
+    python benchmarks/int8_ablation.py --weights bccd.pt --data bccd.yaml --imgsz 320 --dialect cpu
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from yolov12edge import load_model
+from yolov12edge.data import Dataset, Letterbox, load_dataset
+from yolov12edge.evaluate import DriftReport
+from yolov12edge.export import ExportOptions, export_onnx
+from yolov12edge.pipeline.image_sources import CalibrationImages, calibration_images
+from yolov12edge.pipeline.verify import Subject, verify_artifacts
+from yolov12edge.quantize import (
+    DIALECTS,
+    METHODS,
+    Dialect,
+    Method,
+    activation_shifts,
+    choose_steps,
+    equalize,
+    observe,
+    observed_tensors,
+    plan_quantization,
+    quantize_int8,
+    score_corrections,
+)
+from yolov12edge.quantize.rules import common
+
+CORRECTING = 24
+SHIFTING = 16
+EVENING = 8
+ATTENTION = {"tensorrt": "packed", "cpu": "rows"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The default with one thing changed."""
+
+    name: str
+    dialect: Dialect
+    method: Method = "mse"
+    shifted: bool = True
+    corrected: bool = True
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True, help="train calibrates, val judges")
+    parser.add_argument("--imgsz", type=int, default=640)
+    parser.add_argument("--dialect", choices=list(DIALECTS), required=True)
+    parser.add_argument("--calib-images", type=int, default=None)
+    parser.add_argument("--val-images", type=int, default=None)
+    parser.add_argument("--seed", type=int, default=0, help="of the calibration sample")
+    parser.add_argument("--only", nargs="*", help="names of variants")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+
+    detector = load_model(options.weights)
+    letterbox = Letterbox(options.imgsz, options.imgsz)
+    images = calibration_images(options.data, None, options.calib_images, options.seed)
+    assert images is not None
+    judges = first(load_dataset(options.data, "val"), options.val_images)
+    variants = [
+        variant
+        for variant in all_variants(DIALECTS[options.dialect])
+        if not options.only or variant.name in options.only
+    ]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        source = folder / "model.onnx"
+        layout = ATTENTION[options.dialect]
+        export_onnx(detector, source, ExportOptions(*[options.imgsz] * 2, variant=layout))
+        files = write_variants(variants, source, folder, images, letterbox)
+        found = verify_artifacts(detector, [Subject(path) for path in files.values()], judges)
+        reports = dict(zip(files, found.values(), strict=True))
+    print(
+        f"{options.weights.name}, {len(images)} calibration images (seed {options.seed}), ", end=""
+    )
+    print(f"{len(judges.images)} validation images, {options.imgsz} px, {options.dialect}")
+    print_table(reports)
+    if options.json:
+        rows = {name: report.model_dump(mode="json") for name, report in reports.items()}
+        options.json.write_text(json.dumps(rows, indent=2))
+
+
+def all_variants(dialect: Dialect) -> list[Variant]:
+    """The default, then one change each: a rule less, a rule more, another method."""
+    changed: list[Variant] = [Variant("default", dialect)]
+
+    def add(name: str, **fields: object) -> None:
+        changed.append(Variant(name, dataclasses.replace(dialect, **fields)))  # type: ignore[arg-type]
+
+    for rule in dialect.keep:
+        rest = tuple(other for other in dialect.keep if other is not rule)
+        if rule is common.ATTENTION_PRODUCTS:
+            inputs = (*dialect.quantize, common.ATTENTION_INPUTS)
+            add("attention in INT8", keep=rest, quantize=inputs)
+        else:
+            add(f"without {rule.name}", keep=rest)
+    for more in (common.STEM, common.SECOND_CONVOLUTION, common.FINE_MERGES, common.DEPTHWISE):
+        if more not in dialect.keep:
+            add(f"with {more.name} in float", keep=(*dialect.keep, more), equalize=())
+    for evened in dialect.equalize:
+        add(f"without {evened.name}", equalize=())
+    for moved in dialect.move_up:
+        add(f"without {moved.name}", move_up=())
+    add("residual sums in INT8", quantize=(*dialect.quantize, common.RESIDUAL_SUMS))
+    changed.append(Variant("without the shift of channels", dialect, shifted=False))
+    changed.append(Variant("without score correction", dialect, corrected=False))
+    changed += [Variant(f"ranges by {method}", dialect, method) for method in METHODS[:3]]
+    return changed
+
+
+def write_variants(
+    variants: list[Variant],
+    source: Path,
+    folder: Path,
+    images: CalibrationImages,
+    letterbox: Letterbox,
+) -> dict[str, Path]:
+    """One INT8 file a variant, from as few calibration passes as there are float graphs."""
+    correcting = list(images.part(0, CORRECTING).stream(letterbox))
+    files: dict[str, Path] = {}
+    for evened in {variant.dialect.equalize for variant in variants}:
+        graph = folder / f"float-{len(files)}.onnx"
+        mine = [variant for variant in variants if variant.dialect.equalize == evened]
+        model = equalize(onnx.load(source), mine[0].dialect, correcting[:EVENING])
+        onnx.save(model, graph)
+        plans = {one.name: plan_quantization(model, one.dialect) for one in mine}
+        tensors = observed_tensors(model, list(plans.values()))
+        statistics = observe(model, tensors, images.stream(letterbox), len(images))
+        for one in mine:
+            steps = choose_steps(plans[one.name], one.dialect, statistics, one.method)
+            shifts = (
+                activation_shifts(
+                    model, plans[one.name], {one.method: steps}, iter(correcting[:SHIFTING])
+                )[one.method]
+                if one.shifted
+                else None
+            )
+
+            path = folder / f"{one.name.replace(' ', '-')}.onnx"
+            write = functools.partial(
+                quantize_int8,
+                graph,
+                path,
+                plans[one.name],
+                one.dialect,
+                statistics,
+                one.method,
+                shifts=shifts,
+            )
+            write()
+            if one.corrected:
+                write(corrections=score_corrections(graph, path, iter(correcting)))
+            files[one.name] = path
+    return {one.name: files[one.name] for one in variants}
+
+
+def first(data: Dataset, count: int | None) -> Dataset:
+    """The first images of a data set."""
+    labels = None if data.labels is None else data.labels[:count]
+    return Dataset(data.names, data.images[:count], labels)
+
+
+def print_table(reports: dict[str, DriftReport]) -> None:
+    """As Markdown, for docs/quantization.md."""
+    print("\n| variant | mAP kept | self-mAP | matched | boxes dB | scores dB |")
+    print("|---|---|---|---|---|---|")
+    decibel: Callable[[DriftReport, str], float] = lambda report, name: report.tensors[name].sqnr_db  # noqa: E731
+    for name, report in reports.items():
+        kept = (
+            "-" if not report.map_reference else f"{report.map_artifact / report.map_reference:.2%}"
+        )
+        print(
+            f"| {name} | {kept} | {report.self_map:.4f} | {report.matched:.2%} "
+            f"| {decibel(report, 'boxes'):.1f} | {decibel(report, 'scores'):.1f} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -24,10 +24,11 @@ from yolov12edge.runtime.cuda import find_gpus
 from yolov12edge.runtime.metadata import METADATA_KEY
 from yolov12edge.runtime.open import ONNX_SUFFIXES, PLAN_SUFFIXES, TORCH_SUFFIXES
 from yolov12edge.runtime.plan_file import PlanHeader, read_plan
-from yolov12edge.runtime.plan_runner import (
+from yolov12edge.runtime.plan_origin import (
     TITLES,
     PlanOrigin,
     check_gpu,
+    check_platform,
     check_version,
     plan_origin,
 )
@@ -241,9 +242,9 @@ def inspect_plan(path: Path) -> PlanInspection:
         CheckpointError: not a whole plan, or not the one that the manifest beside it describes.
     """
     header, plan = read_plan(path)
-    origin = plan_origin(path, header, plan)
-    runs_here, reason = _runs_here(path, header, origin)
     digest = hashlib.sha256(plan).hexdigest()
+    origin = plan_origin(path, header, digest)
+    runs_here, reason = _runs_here(path, header, origin)
     return PlanInspection(
         path=str(path),
         bytes=path.stat().st_size,
@@ -264,6 +265,7 @@ def _runs_here(path: Path, header: PlanHeader, origin: PlanOrigin) -> tuple[bool
     load = tensorrt.load_library if header.backend == "tensorrt" else tensorrt_rtx.load_library
     title = TITLES[header.backend]
     try:
+        check_platform(path, origin, header.backend)
         library = load()
         check_version(path, origin, title, library.__version__)
         gpus = find_gpus()

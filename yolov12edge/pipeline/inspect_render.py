@@ -19,7 +19,7 @@ from yolov12edge.pipeline.inspect import (
     RunInspection,
     TensorSummary,
 )
-from yolov12edge.runtime.plan_runner import TITLES
+from yolov12edge.runtime.plan_origin import TITLES
 from yolov12edge.tables import add_numbers, new_fields, new_table, spaced
 
 _WIDTH = 66

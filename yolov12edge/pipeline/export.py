@@ -15,7 +15,6 @@ from yolov12edge.checkpoints import Checkpoint, build_detector, fetch_published,
 from yolov12edge.data import Dataset, Letterbox, read_image, to_batch
 from yolov12edge.engine import (
     BatchRange,
-    BuildOptions,
     EngineBuild,
     build_engine,
     builder_available,
@@ -26,6 +25,7 @@ from yolov12edge.export import ExportOptions, OnnxExport, Parity, check_parity, 
 from yolov12edge.files import readable_size, sha256_file, write_bytes, write_json
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.bench import bench_run
+from yolov12edge.pipeline.build import recipe_options
 from yolov12edge.pipeline.coco_images import fetch_coco_images
 from yolov12edge.pipeline.image_sources import (
     FEW_IMAGES,
@@ -491,11 +491,9 @@ def _build(
             artifact,
             artifact.with_name(PLAN_FILE),
             recipe.backend,
-            BuildOptions(
-                compute_capabilities=recipe.compute_capabilities,
-                batch=None if batch.fixed else batch,
-            ),
+            recipe_options(recipe, None if batch.fixed else batch),
             progress,
+            voice.warn,
         )
     except UnsupportedError as error:
         return None, error.message

@@ -158,7 +158,8 @@ class PlanEngine:
 
     def dtype(self, tensor: str) -> np.dtype[Any]:
         """NumPy's type of a tensor."""
-        return np.dtype(self.library.nptype(self._engine.get_tensor_dtype(tensor)))
+        kind: np.dtype[Any] = np.dtype(self.library.nptype(self._engine.get_tensor_dtype(tensor)))
+        return kind
 
     def _refusal(self, reason: str) -> UnsupportedError:
         return UnsupportedError(

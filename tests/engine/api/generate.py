@@ -187,7 +187,8 @@ def read_sources(checkout: Path, version: str) -> dict[str, Any]:
     """Names from the pybind11 definitions; enumeration values are not in them and stay null."""
     enums: dict[str, dict[str, None]] = {}
     classes: dict[str, dict[str, list[str]]] = {}
-    names: set[str] = set()
+    package = checkout / "python" / "packaging" / "tensorrt" / "__init__.py"
+    names = set(re.findall(r"^def (\w+)", package.read_text(encoding="utf-8"), re.MULTILINE))
     for path in sorted((checkout / "python" / "src").rglob("*.cpp")):
         text = re.sub(r"//[^\n]*", "", path.read_text(encoding="utf-8"))
         openings = list(_OPENING.finditer(text))

@@ -7,11 +7,15 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from yolov12edge.bench.profile import Profile
 from yolov12edge.bench.report import BenchReport, Timing
 from yolov12edge.bench.settings import Settings
 from yolov12edge.bench.state import MachineState
 from yolov12edge.files import readable_size
 from yolov12edge.tables import add_numbers, new_table, spaced
+
+_SLOWEST = 8
+_NAME = 44
 
 
 def render_bench(report: BenchReport) -> RenderableType:
@@ -19,7 +23,10 @@ def render_bench(report: BenchReport) -> RenderableType:
     tables = [_latency_table(report), _stage_table(report)]
     if any(timing.window for timing in report.artifacts):
         tables.append(_window_table(report))
+    tables += [_profile_table(profile) for profile in report.profiles]
     where = _where(report)
+    for note in report.notes:
+        where.append(f"\n{note}")
     for line in report.throttled:
         where.append(f"\nthrottled: {line}", "bold red not dim")
     where.append(f"\n{report.verdict}", "bold not dim")
@@ -86,6 +93,32 @@ def _window_table(report: BenchReport) -> Table:
     return table
 
 
+def _profile_table(profile: Profile) -> Table:
+    table = new_table(
+        f"{profile.artifact} in {profile.runtime}: {profile.ms:.2f} ms layer by layer, "
+        f"attention {profile.attention_share:.0%}"
+    )
+    table.add_column("block", no_wrap=True)
+    add_numbers(table, "layers", "ms", "attention", "share")
+    for block in profile.blocks:
+        table.add_row(
+            block.block,
+            str(block.layers),
+            f"{block.ms:.3f}",
+            f"{block.attention_ms:.3f}" if block.attention_ms else "-",
+            f"{block.share:.1%}",
+        )
+    slowest = sorted(profile.layers, key=lambda layer: layer.ms, reverse=True)[:_SLOWEST]
+    for layer in slowest:
+        table.add_row(escape(_short(layer.name)), "", f"{layer.ms:.3f}", "", "")
+    return table
+
+
+def _short(name: str) -> str:
+    """The end of a long layer name, where its operation stands."""
+    return name if len(name) <= _NAME else ".." + name[2 - _NAME :]
+
+
 def _where(report: BenchReport) -> Text:
     environment, settings = report.environment, report.settings
     cpu = environment.cpu
@@ -137,9 +170,7 @@ def _clocks(before: MachineState, after: MachineState) -> str:
     return "; ".join(parts)
 
 
-def _gpu_line(
-    slow: float | None, fast: float | None, cold: float | None, hot: float | None
-) -> str:
+def _gpu_line(slow: float | None, fast: float | None, cold: float | None, hot: float | None) -> str:
     return f"GPU clock {_change(slow, fast)} MHz, {_change(cold, hot)} C"
 
 

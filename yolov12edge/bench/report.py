@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from yolov12edge.bench.environment import Environment
+from yolov12edge.bench.profile import Profile
 from yolov12edge.bench.settings import Settings
 from yolov12edge.bench.state import MachineState
 
@@ -159,6 +160,8 @@ class BenchReport(_Part):
         throttled: why clocks were held down while timing; empty if they were not, or nobody knows.
         before, after: clocks, temperatures and load at both ends.
         environment: where and with what it was measured.
+        profiles: time by layer and by block, where it was asked for.
+        notes: what could not be done as asked.
     """
 
     schema_version: Literal[1] = 1
@@ -174,3 +177,5 @@ class BenchReport(_Part):
     before: MachineState
     after: MachineState
     environment: Environment
+    profiles: tuple[Profile, ...] = ()
+    notes: tuple[str, ...] = ()

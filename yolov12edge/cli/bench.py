@@ -11,7 +11,7 @@ import typer
 from yolov12edge.cli.output import JsonOption, Output, QuietOption
 
 if TYPE_CHECKING:
-    from yolov12edge.bench import Settings
+    from yolov12edge.bench import BenchReport, Contender, Settings
 
 MOST_PICTURES = 64
 
@@ -145,11 +145,28 @@ def command(
                 postprocess=suppress_all,
                 progress=progress,
             )
+        if profile:
+            report = _with_profiles(report, contenders)
     document = report.model_dump(mode="json")
     text = render_bench(report)
     if out is not None:
         write_json(out, document)
     output.result(document, text)
+
+
+def _with_profiles(report: BenchReport, contenders: list[Contender]) -> BenchReport:
+    """The report with a profile of every artifact whose runtime tells layer times."""
+    from yolov12edge.errors import UnsupportedError
+    from yolov12edge.pipeline.bench import profile_contender
+
+    profiles, notes = [], list(report.notes)
+    for contender in contenders:
+        try:
+            profiles.append(profile_contender(contender, report.settings))
+        except UnsupportedError as error:
+            notes.append(f"{contender.name}: no profile: {error.message}")
+    update = {"profiles": tuple(profiles), "notes": tuple(notes)}
+    return report.model_copy(update=update)
 
 
 def _image_size(text: str | None) -> tuple[int, int] | None:

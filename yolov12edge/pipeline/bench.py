@@ -7,10 +7,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import psutil
 from google.protobuf.message import DecodeError
 
-from yolov12edge.bench import BenchReport, Contender, Settings, measure
+from yolov12edge.bench import (
+    BenchReport,
+    Contender,
+    Profile,
+    Settings,
+    measure,
+    summarize_layers,
+)
+from yolov12edge.bench.profile import PROFILE_RUNS
 from yolov12edge.bench.report import Precision
 from yolov12edge.data import Dataset, read_image
 from yolov12edge.errors import EdgeError, UnsupportedError
@@ -21,7 +30,13 @@ from yolov12edge.model import Detector
 from yolov12edge.pipeline.manifest import read_manifest
 from yolov12edge.pipeline.recipe import Recipe
 from yolov12edge.runtime import open_artifact
+from yolov12edge.runtime.layer_times import (
+    time_onnxruntime_layers,
+    time_openvino_layers,
+    time_plan_layers,
+)
 from yolov12edge.runtime.open import ONNX_SUFFIXES, TORCH_SUFFIXES
+from yolov12edge.runtime.plan_runner import PlanRunner
 from yolov12edge.runtime.runner import FloatArray
 from yolov12edge.runtime.torch import TorchRunner
 
@@ -110,6 +125,29 @@ def open_contender(
         main_precision(path),
         lambda: open_artifact(path, runtime, threads, size).runner,
     )
+
+
+def profile_contender(entry: Contender, settings: Settings) -> Profile:
+    """Time every layer of an artifact, in the runtime that it was opened in.
+
+    Raises:
+        UnsupportedError: that runtime does not tell layer times.
+    """
+    runner, path = entry.runner, entry.path
+    height, width = runner.input_shape[2:]
+    images = np.full((settings.batch, 3, height, width), 0.5, np.float32)
+    if isinstance(runner, PlanRunner):
+        layers = time_plan_layers(runner.engine, images, PROFILE_RUNS)
+    elif runner.name == "openvino" and path is not None:
+        size = (height, width)
+        layers = time_openvino_layers(path, images, PROFILE_RUNS, settings.threads, size)
+    elif runner.name == "onnxruntime" and path is not None:
+        layers = time_onnxruntime_layers(path, images, PROFILE_RUNS, settings.threads)
+    else:
+        raise UnsupportedError(
+            f"{runner.name} does not tell the times of layers", "profile the ONNX file or the plan"
+        )
+    return summarize_layers(entry.name, runner.name, layers)
 
 
 def suppress_all(decoded: FloatArray) -> list[object]:

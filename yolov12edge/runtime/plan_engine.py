@@ -287,6 +287,13 @@ class PlanContext:
         self.wait()
         return self.result(len(images))
 
+    def attach_profiler(self, profiler: Any) -> None:
+        """Have the library report each layer's time to its own kind of IProfiler.
+
+        Calls get slower, and a CUDA graph would report nothing: use a context without one.
+        """
+        self._context.profiler = profiler
+
     def close(self) -> None:
         """Free its memory; the engine stays."""
         self._context = None

@@ -330,7 +330,7 @@ def test_a_plan_of_something_else_is_refused_and_frees_the_gpu(plan: Path, api: 
 def test_rtx_keeps_the_kernels_it_compiled(
     tmp_path: Path, api: Driver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("YOLOV12EDGE_CACHE", str(tmp_path / "cache"))
     path = tmp_path / "engine.plan"
     path.write_bytes(RTX_PLAN)
     known: list[bytes] = []

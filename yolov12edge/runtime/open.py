@@ -8,6 +8,7 @@ from pathlib import Path
 from yolov12edge.data.letterbox import Letterbox
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.runtime.metadata import artifact_info
+from yolov12edge.runtime.onnxruntime_providers import GPU_RUNTIMES
 from yolov12edge.runtime.runner import Runner
 
 TORCH_SUFFIXES = (".pt", ".pth", ".safetensors")
@@ -17,6 +18,7 @@ PLAN_SUFFIXES = (".plan", ".engine")
 RUNTIMES = {
     "torch": TORCH_SUFFIXES,
     "onnxruntime": ONNX_SUFFIXES,
+    **dict.fromkeys(GPU_RUNTIMES, ONNX_SUFFIXES),
     "openvino": ONNX_SUFFIXES,
     "tensorrt": PLAN_SUFFIXES,
     "tensorrt_rtx": PLAN_SUFFIXES,
@@ -66,10 +68,10 @@ def open_runner(
         from yolov12edge.runtime.torch import open_torch
 
         return open_torch(path, threads=threads, size=imgsz)
-    if runtime == "onnxruntime":
+    if runtime == "onnxruntime" or runtime in GPU_RUNTIMES:
         from yolov12edge.runtime.onnxruntime import OnnxRuntimeRunner
 
-        return OnnxRuntimeRunner(path, threads=threads, size=imgsz)
+        return OnnxRuntimeRunner(path, runtime, threads=threads, size=imgsz)
     if runtime == "openvino":
         from yolov12edge.runtime.openvino import OpenVinoRunner
 

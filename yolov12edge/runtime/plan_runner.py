@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from yolov12edge.runtime.cuda import Driver, Gpu, find_gpus
 from yolov12edge.runtime.cuda_stream import Wait
-from yolov12edge.runtime.plan_engine import PlanContext, PlanEngine
+from yolov12edge.runtime.plan_context import PlanContext
+from yolov12edge.runtime.plan_engine import PlanEngine
 from yolov12edge.runtime.plan_origin import check_gpu, examine_plan
 from yolov12edge.runtime.runner import ClosingRunner, FloatArray, check_images, run_in_batches
 

@@ -12,15 +12,32 @@ from typing import Any
 import onnx
 import pytest
 
-from tests.cli.test_inspect import fits, folder, good, inspect, write_plan
+from tests.cli.test_inspect import fits, inspect, write_plan
 from tests.commands import Outcome, fails
+from tests.samples import write_weights
+from yolov12edge.cli import main
 from yolov12edge.engine.inspector import ask_inspector
 from yolov12edge.errors import UnsupportedError
 
-__all__ = ["folder", "good", "inspect"]
+__all__ = ["inspect"]
 
 Run = Callable[..., Outcome]
 ENGINES = Path(__file__).parents[1] / "engine" / "inspector"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder, which no test changes."""
+    folder = tmp_path_factory.mktemp("run")
+    weights = write_weights(folder / "weights.safetensors")
+    with pytest.raises(SystemExit) as left:
+        main(
+            ["export", "--weights", str(weights), "--imgsz", "64", "--fp32", "--quiet",
+             "--target", "rtx-ampere", "--no-build", "--no-verify", "--no-bench",
+             "--out", str(folder / "run")]
+        )  # fmt: skip
+    assert not left.value.code
+    return folder / "run"
 
 
 def test_engine_information_by_block(inspect: Run) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from yolov12edge.data.letterbox import Letterbox
 from yolov12edge.errors import CheckpointError, UsageError
+from yolov12edge.runtime.golden import check_on_device
 from yolov12edge.runtime.metadata import artifact_info
 from yolov12edge.runtime.onnxruntime_providers import GPU_RUNTIMES
 from yolov12edge.runtime.runner import Runner
@@ -93,10 +94,20 @@ def open_artifact(
 ) -> Artifact:
     """`open_runner`, with the letterbox and the class names that the artifact asks for.
 
-    Where an artifact says nothing, images are centred on 114 gray, as YOLOv12 was trained.
+    Where an artifact says nothing, images are centred on 114 gray, as YOLOv12 was trained. On a GPU
+    the golden inputs beside the artifact are run once.
+
+    Raises:
+        EdgeError: as `open_runner`, or CheckpointError where metadata and artifact disagree.
+        GateFailed: the artifact yields NaN, or nothing where the checkpoint found something.
     """
     runner = open_runner(path, runtime, threads, imgsz)
     _, _, height, width = runner.input_shape
+    try:
+        check_on_device(path, runner)
+    except BaseException:
+        runner.close()
+        raise
     if runner.name == "torch":
         return Artifact(runner, Letterbox(height, width), getattr(runner, "names", None))
     info = artifact_info(path)

@@ -256,6 +256,9 @@ def add_torch(entrants: Candidates, setup: Setup, model: Detector) -> None:
         "torch compile fp16": ("fp16", {"half": True, "compiled": True}),
     }
     for name, (precision, options) in variants.items():
+        if setup.quick and name == "torch compile fp16":
+            entrants.skipped[name] = _QUICK
+            continue
         entrants.add(
             name, lambda options=options: TorchVariant(model, setup, **options), precision, None
         )

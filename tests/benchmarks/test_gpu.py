@@ -35,6 +35,7 @@ def test_without_a_gpu_it_is_one_line() -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_every_step_that_needs_no_gpu(tmp_path: Path) -> None:
     """Two graphs of the same weights race, as ours and the public exporter's would."""
     pytest.importorskip("modelopt", reason="ModelOpt is not installed")

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.engine.guarded import VERSIONS, GuardedModule
 from yolov12edge.errors import CheckpointError, UnsupportedError, UsageError
 from yolov12edge.runtime import tensorrt, tensorrt_rtx
 from yolov12edge.runtime.cuda import Driver, Gpu, find_gpus
@@ -222,6 +223,51 @@ def test_batches_are_split_and_filled_up(
     np.testing.assert_allclose(runner(inputs), expected(inputs), rtol=1e-6)
     assert engine.contexts[0].batches == batches
     runner.close()
+
+
+def guarded_library(version: str, engine: FakeEngine) -> Any:
+    """The fake library behind the attribute lists of one TensorRT version."""
+    library: Any = GuardedModule(version)
+    guard = library.guard
+
+    class GuardedEngine(FakeEngine):
+        def get_tensor_mode(self, name: str) -> Any:
+            return library.TensorIOMode["INPUT" if name == "images" else "OUTPUT"]
+
+        def create_execution_context(self) -> Any:
+            return guard("IExecutionContext", super().create_execution_context())
+
+    class Runtime:
+        engine_host_code_allowed = False
+
+        def deserialize_cuda_engine(self, plan: bytes) -> Any:
+            made = GuardedEngine(engine.batch)
+            made.contexts = engine.contexts
+            return guard("ICudaEngine", made)
+
+    library.ILogger = Logger
+    library.Runtime = lambda logger: guard("Runtime", Runtime())
+    library.nptype = lambda name: np.dtype(name).type
+    return library
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("compatible", [False, True])
+def test_only_what_a_version_has_is_used(
+    plan: Path, api: Driver, version: str, compatible: bool
+) -> None:
+    numbers = [int(part) for part in version.split(".")][:4]
+    header = bytes([*numbers, *[0] * (4 - len(numbers))])
+    content = b"ftrt" + bytes(20) + header + bytes(100)
+    plan.write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    manifest(plan, sha256=sha256, version_compatible=compatible, dla={"core": 0})
+    library = guarded_library(version, FakeEngine(-1))
+    with PlanRunner.open("tensorrt", library, plan, ORIN, api, cuda_graph=False) as runner:
+        inputs = images(3)
+        np.testing.assert_allclose(runner(inputs), expected(inputs), rtol=1e-6)
+        extra = runner.engine.context()
+        np.testing.assert_allclose(extra(inputs[:2]), expected(inputs[:2]), rtol=1e-6)
 
 
 def test_other_image_sizes_are_refused(plan: Path, api: Driver) -> None:

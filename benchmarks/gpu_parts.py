@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 
 from yolov12edge import build_model, load_model
@@ -28,12 +27,10 @@ from yolov12edge.model.attention import AreaAttention, flash_available
 from yolov12edge.pipeline.build import record_build
 from yolov12edge.quantize import convert_to_fp16
 from yolov12edge.runtime import open_runner, tensorrt, tensorrt_rtx
-from yolov12edge.runtime.onnxruntime import OnnxRuntimeRunner
 from yolov12edge.runtime.runner import Runner
 
 # For machines that only build: what the plan is made for when there is no GPU to ask.
 SM_WITHOUT_GPU = 86
-CUDA = ("CUDAExecutionProvider", "CPUExecutionProvider")
 
 _QUICK = "left out of a quick run"
 # Fresh batch norms would leave every score near zero, where parity shows nothing.
@@ -265,16 +262,7 @@ def add_torch(entrants: Candidates, setup: Setup, model: Detector) -> None:
 
 
 def onnxruntime_runner(path: Path, setup: Setup) -> Runner:
-    if setup.device == "cpu":
-        return open_runner(path, "onnxruntime")
-    if CUDA[0] not in onnxruntime.get_available_providers():
-        raise UnsupportedError(
-            "this ONNX Runtime has no CUDA provider: pip install onnxruntime-gpu"
-        )
-    runner = OnnxRuntimeRunner(path, providers=CUDA)
-    if "CUDA" not in runner.device:
-        raise UnsupportedError(f"ONNX Runtime fell back to {runner.device}")
-    return runner
+    return open_runner(path, "onnxruntime" if setup.device == "cpu" else "onnxruntime:cuda")
 
 
 def add_engine(entrants: Candidates, setup: Setup, backend: str, name: str, path: Path) -> None:

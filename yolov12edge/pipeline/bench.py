@@ -141,8 +141,8 @@ def profile_contender(entry: Contender, settings: Settings) -> Profile:
     elif runner.name == "openvino" and path is not None:
         size = (height, width)
         layers = time_openvino_layers(path, images, PROFILE_RUNS, settings.threads, size)
-    elif runner.name == "onnxruntime" and path is not None:
-        layers = time_onnxruntime_layers(path, images, PROFILE_RUNS, settings.threads)
+    elif runner.name.startswith("onnxruntime") and path is not None:
+        layers = time_onnxruntime_layers(path, images, PROFILE_RUNS, settings.threads, runner.name)
     else:
         raise UnsupportedError(
             f"{runner.name} does not tell the times of layers", "profile the ONNX file or the plan"

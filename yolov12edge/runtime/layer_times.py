@@ -18,6 +18,7 @@ from typing import Any
 
 from yolov12edge.errors import UnsupportedError
 from yolov12edge.runtime.layer_names import nodes_of
+from yolov12edge.runtime.onnxruntime_providers import CPU, GPU_RUNTIMES, gpu_providers
 from yolov12edge.runtime.openvino import OpenVinoRunner
 from yolov12edge.runtime.plan_engine import PlanEngine
 from yolov12edge.runtime.runner import FloatArray
@@ -48,7 +49,7 @@ def time_onnxruntime_layers(
     images: FloatArray,
     runs: int,
     threads: int | None = None,
-    providers: tuple[str, ...] = ("CPUExecutionProvider",),
+    runtime: str = "onnxruntime",
 ) -> list[LayerTimes]:
     """Layers of an .onnx file in ONNX Runtime, in the order they run.
 
@@ -57,9 +58,16 @@ def time_onnxruntime_layers(
         images: one call's (B, 3, H, W) input.
         runs: calls to time, after a few that are not.
         threads: CPU threads; ONNX Runtime's own choice if None.
-        providers: execution providers, best first.
+        runtime: "onnxruntime", or one of its GPU providers.
+
+    Raises:
+        UnsupportedError: the installed ONNX Runtime lacks that provider.
     """
     import onnxruntime
+
+    providers = [CPU]
+    if runtime in GPU_RUNTIMES:
+        providers = gpu_providers(runtime, path, onnxruntime.get_available_providers())
 
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
@@ -68,7 +76,7 @@ def time_onnxruntime_layers(
         options.profile_file_prefix = str(Path(folder) / "profile")
         if threads is not None:
             options.intra_op_num_threads = threads
-        session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+        session = onnxruntime.InferenceSession(str(path), options, providers=providers)
         entry = session.get_inputs()[0]
         half = entry.type == "tensor(float16)"
         feed = {entry.name: images.astype("float16" if half else "float32", copy=False)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import importlib.util
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -461,6 +463,30 @@ def test_the_lists_tell_the_generations_apart() -> None:
         assert ("VERSION_COMPATIBLE" in flags[version]) is (version != "8.5.3")
         assert ("progress_monitor" in config[version]["properties"]) is not version.startswith("8")
         assert ("max_workspace_size" in config[version]["properties"]) is version.startswith("8")
+
+
+def test_the_lists_agree_with_the_type_stubs() -> None:
+    """tensorrt-stubs 10.13 were generated from the same bindings by someone else."""
+    stubs = importlib.util.find_spec("tensorrt_bindings")
+    if stubs is None or not stubs.submodule_search_locations:
+        pytest.skip("tensorrt-stubs is not installed")
+    text = (Path(stubs.submodule_search_locations[0]) / "tensorrt.pyi").read_text()
+    bodies = dict(re.findall(r"^class (\w+)[^\n]*\n((?:[ ]{4}.*\n|\n)*)", text, re.MULTILINE))
+    api = read_api("10.13.0.35")
+    for name, entry in api["classes"].items():
+        body = bodies[name]
+        found = set(re.findall(r"^    def ([a-zA-Z]\w*)\(", body, re.MULTILINE))
+        found |= set(re.findall(r"^    ([a-zA-Z]\w*):", body, re.MULTILINE))
+        listed = {*entry["methods"], *entry["properties"]}
+        assert listed - found <= WRITE_ONLY, name
+        assert all(extra.isupper() for extra in found - listed), name
+    for name, members in api["enums"].items():
+        values = re.findall(r"^    ([A-Z]\w*): typing\.ClassVar", bodies[name], re.MULTILINE)
+        assert set(members) == set(values), name
+
+
+# Properties without a getter are not in the stubs.
+WRITE_ONLY = {"gpu_allocator", "device_memory"}
 
 
 def test_a_stand_in_refuses_what_its_version_lacks(make_onnx: MakeOnnx) -> None:

@@ -440,6 +440,16 @@ def test_hardware_and_version_compatible_plans_pass(plan: Path, api: Driver) -> 
         PlanRunner.open("tensorrt", fake_library(FakeEngine(1), "8.6.1"), plan, ORIN)
 
 
+def test_ampere_plus_goes_back_to_ampere_only(plan: Path) -> None:
+    manifest(plan, sm=[86], hardware_compatibility="ampere_plus")
+    turing = Gpu(0, "T4", 75, 16 << 30)
+    with pytest.raises(UnsupportedError, match=r"was built for SM80 and later; .* is SM75"):
+        PlanRunner.open("tensorrt", fake_library(FakeEngine(1)), plan, turing)
+    manifest(plan, sm=[86], hardware_compatibility="same_compute_capability")
+    with pytest.raises(UnsupportedError, match="was built for SM86"):
+        PlanRunner.open("tensorrt", fake_library(FakeEngine(1)), plan, ORIN)
+
+
 def test_a_plan_for_a_dla_core_gets_it(plan: Path, api: Driver) -> None:
     manifest(plan, dla={"core": 1})
     with PlanRunner.open("tensorrt", fake_library(FakeEngine(1)), plan, ORIN, api) as runner:

@@ -30,6 +30,7 @@ from yolov12edge.errors import UnsupportedError, UsageError
 from yolov12edge.files import write_bytes
 from yolov12edge.runtime.cuda import Gpu, driver
 from yolov12edge.runtime.cuda_stream import Stream
+from yolov12edge.runtime.plan_origin import AMPERE
 from yolov12edge.runtime.tensorrt import load_library
 
 Memory = Callable[[Gpu], tuple[int, int]]
@@ -113,6 +114,12 @@ class TensorRT:
         if options.hardware_compatibility != "none":
             self._need((8, 6), "hardware compatibility")
             self._compatibility(options)
+            if options.hardware_compatibility == "ampere_plus" and self._older_than_ampere():
+                raise UnsupportedError(
+                    f"ampere_plus needs an Ampere GPU to build on, {self.gpu.name} is "
+                    f"SM{self.gpu.compute_capability}",
+                    "leave out --hardware-compatibility",
+                )
         if options.dla_core is None:
             return
         if network.input_shape[0] is None:
@@ -216,6 +223,9 @@ class TensorRT:
             config.set_flag(flags.OBEY_PRECISION_CONSTRAINTS)
         if network.quantized:
             config.set_flag(flags.INT8)
+
+    def _older_than_ampere(self) -> bool:
+        return self.gpu.compute_capability < AMPERE
 
     def _compatibility(self, options: BuildOptions) -> Any:
         levels = self.library.HardwareCompatibilityLevel

@@ -23,6 +23,8 @@ MANIFEST_NAME = "manifest.json"
 # Without a run folder, `build` describes a plan in a file of its own: engine.plan.json.
 SIDECAR_SUFFIX = ".json"
 
+AMPERE = 80
+
 # A TensorRT-RTX plan runs on Windows and Linux alike.
 PORTABLE_BACKENDS = ("tensorrt_rtx",)
 
@@ -34,7 +36,8 @@ class PlanOrigin:
     Attributes:
         version: library version that built it, or None where nobody knows.
         compute_capabilities: architectures built for, 86 for SM 8.6; empty where nobody knows.
-        portable: built to run on other architectures too (hardware compatibility).
+        compatibility: the hardware compatibility level it was built with: "none", "ampere_plus" or
+            "same_compute_capability".
         version_compatible: built to be loaded by later library versions.
         platform: operating system and processor it was built on, "linux-aarch64", or None.
         dla_core: the DLA core it was built for, or None.
@@ -43,7 +46,7 @@ class PlanOrigin:
 
     version: str | None
     compute_capabilities: tuple[int, ...]
-    portable: bool = False
+    compatibility: str = "none"
     version_compatible: bool = False
     platform: str | None = None
     dla_core: int | None = None
@@ -125,7 +128,7 @@ def plan_origin(path: Path, header: PlanHeader, sha256: str) -> PlanOrigin:
     return PlanOrigin(
         header.version or (version if isinstance(version, str) else None),
         header.compute_capabilities or (tuple(listed) if isinstance(listed, list) else ()),
-        portable=engine.get("hardware_compatibility") not in (None, "none"),
+        compatibility=str(engine.get("hardware_compatibility") or "none"),
         version_compatible=engine.get("version_compatible") is True,
         platform=system if isinstance(system, str) else None,
         dla_core=core if isinstance(core, int) else None,
@@ -193,9 +196,12 @@ def check_gpu(path: Path, origin: PlanOrigin, gpu: Gpu) -> None:
         UnsupportedError: the GPU's compute capability is not among the plan's.
     """
     wanted = origin.compute_capabilities
-    if not wanted or origin.portable or gpu.compute_capability in wanted:
+    if not wanted or gpu.compute_capability in wanted:
         return
-    listed = ", ".join(f"SM{sm}" for sm in wanted)
+    from_ampere = origin.compatibility == "ampere_plus"
+    if from_ampere and gpu.compute_capability >= AMPERE:
+        return
+    listed = "SM80 and later" if from_ampere else ", ".join(f"SM{sm}" for sm in wanted)
     raise UnsupportedError(
         f"{path} was built for {listed}; this GPU ({gpu.name}) is SM{gpu.compute_capability}",
         "build it for this GPU: yolov12edge build model.onnx --target with its recipe",

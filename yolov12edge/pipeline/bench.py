@@ -42,6 +42,7 @@ from yolov12edge.runtime.torch import TorchRunner
 
 Progress = Callable[[str, int, int], None]
 SECONDS_EACH = 2.0
+LEAST_RUNS = 6
 PICTURES = 8
 
 
@@ -90,7 +91,7 @@ def bench_run(
         return measure(
             contenders,
             [read_image(path) for path in files],
-            Settings(duration=SECONDS_EACH, window=0.0, seed=seed),
+            Settings(duration=SECONDS_EACH, least_runs=LEAST_RUNS, window=0.0, seed=seed),
             files=files,
             postprocess=suppress_all,
             progress=progress,

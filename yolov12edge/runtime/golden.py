@@ -104,7 +104,8 @@ def check_on_device(path: Path, runner: Runner) -> None:
             f"{path} takes {runner.input_shape[2]}x{runner.input_shape[3]}",
             "build the engine from the ONNX file of the same run, or remove golden.npz",
         )
-    check_outputs(path, runner(golden.images.astype(np.float32) / 255), golden)
+    images = np.divide(golden.images, 255, dtype=np.float32)
+    check_outputs(path, runner(images), golden)
 
 
 def check_outputs(path: Path, outputs: FloatArray, golden: GoldenInputs) -> None:

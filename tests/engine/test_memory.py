@@ -38,6 +38,6 @@ def test_what_is_short_is_warned_of(
 
 
 def test_a_workspace_beyond_the_gpu_is_refused(model: Path) -> None:
-    with pytest.raises(UnsupportedError, match="a workspace of .* does not fit this GPU"):
+    with pytest.raises(UnsupportedError, match=r"a workspace of .* does not fit this GPU"):
         check_memory(model, 9 * GIB, (7 * GIB, 8 * GIB), 8 * GIB)
     assert check_memory(model, 8 * GIB, (7 * GIB, 8 * GIB), 8 * GIB) == ()

@@ -34,9 +34,12 @@ class FakeStream:
 
 
 class FakeContext:
+    refuses_graphs = False
+
     def __init__(self, clock: Clock, cuda_graph: bool, wait: str, steps: list[str]) -> None:
         self.stream = FakeStream(clock)
-        self.cuda_graph = cuda_graph
+        self.cuda_graph = cuda_graph and not self.refuses_graphs
+        self.note = "no CUDA graph" if cuda_graph and self.refuses_graphs else None
         self.wait_kind = wait
         self.steps = steps
         self.clock = clock
@@ -113,6 +116,15 @@ def test_without_transfers_nothing_is_copied() -> None:
     assert runner.contexts[0].wait_kind == "spin"
     assert runner.steps[-5:] == ["graph"] * 5
     assert timing.stages_ms.copies == 0
+
+
+def test_a_graph_that_was_refused_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeContext, "refuses_graphs", True)
+    runner = FakePlanRunner()
+    settings = Settings(runs=2, window=0, cuda_graph=True)
+    report = measure([Contender("plan", runner)], settings=settings, clock=runner.clock)
+    assert report.artifacts[0].cuda_graph is False
+    assert report.notes == ("plan: no CUDA graph",)
 
 
 def test_every_stream_has_a_context() -> None:

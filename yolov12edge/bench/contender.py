@@ -82,6 +82,12 @@ class Track:
         return self.gpu.context.cuda_graph if self.gpu is not None else None
 
     @property
+    def note(self) -> str | None:
+        """What could not be done as asked."""
+        note = self.gpu.context.note if self.gpu is not None else None
+        return f"{self.name}: {note}" if note else None
+
+    @property
     def transfers(self) -> bool | None:
         """Whether a call copies to the device and back; None where there is nothing to copy."""
         return self.settings.transfers if self.gpu is not None else None

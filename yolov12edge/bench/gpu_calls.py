@@ -36,6 +36,10 @@ class GpuContext(Protocol):
     def cuda_graph(self) -> bool:
         """Whether it replays a graph."""
 
+    @property
+    def note(self) -> str | None:
+        """Why there is no graph although one was asked for."""
+
     def stage(self, images: FloatArray) -> None:
         """Put images into pinned memory."""
 

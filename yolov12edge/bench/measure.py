@@ -98,6 +98,7 @@ def measure(
         before=before,
         after=state,
         environment=describe_environment(),
+        notes=tuple(track.note for track in tracks if track.note),
     )
 
 

@@ -208,10 +208,11 @@ def build(
     options = options or BuildOptions()
     network = read_network(onnx_path)
     said: list[str] = []
+    voice = SimpleNamespace(info=said.append, warn=said.append)
     dialect = TensorRT(trt, ORIN, lambda gpu: (6 << 30, 8 << 30))
     monitor = BuildMonitor("engine", None)
     batch = network.batch_range(options.batch)
-    return build_plan(dialect, network, batch, options, monitor, said.append), said
+    return build_plan(dialect, network, batch, options, monitor, voice), said
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -150,7 +150,7 @@ def command(
     output = Output(json, quiet)
     try:
         with output.tracker() as progress:
-            built = build_engine(onnx, plan, backend, options, progress, output.warn)
+            built = build_engine(onnx, plan, backend, options, progress, output)
     except UnsupportedError as error:
         command = recipe.build_command(onnx, plan, recipe.precision.default)
         raise UnsupportedError(error.message, f"{error.hint}; on the device: {command}") from error

@@ -6,10 +6,11 @@ import hashlib
 import time
 from pathlib import Path
 
+from yolov12edge.engine.dialect import Dialect, Voice
 from yolov12edge.engine.monitor import BuildMonitor, Progress
 from yolov12edge.engine.onnx_file import read_network
 from yolov12edge.engine.options import BuildBackend, BuildOptions, EngineBuild
-from yolov12edge.engine.plan import Dialect, Say, build_plan
+from yolov12edge.engine.plan import build_plan
 from yolov12edge.errors import UnsupportedError, UsageError
 from yolov12edge.files import atomic_path
 from yolov12edge.runtime.plan_file import read_plan_header
@@ -24,7 +25,7 @@ def build_engine(
     backend: BuildBackend,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
-    say: Say = lambda text: None,
+    voice: Voice | None = None,
 ) -> EngineBuild:
     """Build a plan and write it, raw and atomically, to `plan_path`.
 
@@ -34,7 +35,7 @@ def build_engine(
         backend: "tensorrt" (on a machine with the target's GPU) or "tensorrt_rtx" (anywhere).
         options: see BuildOptions.
         progress: called with (label, percent, 100).
-        say: takes remarks for people: DLA coverage, memory, retries at another level.
+        voice: takes remarks: what a DLA covers, memory that may be short, retries.
 
     Raises:
         UsageError: no such file, batch sizes that do not fit the graph, options that make no sense.
@@ -50,7 +51,7 @@ def build_engine(
         batch = network.batch_range(options.batch)
         dialect = _dialect(backend)
         started = time.perf_counter()
-        plan = build_plan(dialect, network, batch, options, monitor, say)
+        plan = build_plan(dialect, network, batch, options, monitor, voice)
         seconds = time.perf_counter() - started
     monitor.complete()
     with atomic_path(plan_path) as temporary:

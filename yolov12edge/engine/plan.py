@@ -3,78 +3,24 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
+from yolov12edge.engine.dialect import Dialect, Silence, Voice
 from yolov12edge.engine.dla import DlaCoverage
 from yolov12edge.engine.memory import check_memory
 from yolov12edge.engine.monitor import BuildMonitor
 from yolov12edge.engine.onnx_file import OnnxNetwork
 from yolov12edge.engine.options import BatchRange, BuildOptions
+from yolov12edge.engine.parse_errors import parse_error
 from yolov12edge.errors import ExportError, UnsupportedError
-from yolov12edge.runtime.tensorrt_log import Captured, log_of, one_line
-
-Say = Callable[[str], None]
+from yolov12edge.runtime.tensorrt_log import Captured, log_of
 
 DEFAULT_LEVEL = 3
 HIGHEST_LEVEL = 5
 MOST_RETRIES = 3
-
-
-class Dialect(Protocol):
-    """What one library, in one version, wants said differently.
-
-    Attributes:
-        title: the library's name for people.
-        library: its Python module.
-        has_levels: there are optimization levels.
-        reports_progress: a build calls back, and can be stopped that way.
-    """
-
-    title: str
-    library: ModuleType
-
-    @property
-    def has_levels(self) -> bool:
-        """There are optimization levels."""
-
-    @property
-    def reports_progress(self) -> bool:
-        """A build calls back, and can be stopped that way."""
-
-    def network_flags(self, options: BuildOptions) -> int:
-        """Flags for Builder.create_network."""
-
-    def check_capabilities(self, wanted: tuple[int, ...]) -> None:
-        """Raise UnsupportedError unless it can build for these GPU architectures here."""
-
-    def check_options(self, options: BuildOptions, network: OnnxNetwork) -> None:
-        """Raise before anything is parsed where an option makes no sense or is not to be had."""
-
-    def gpu_memory(self) -> tuple[int, int] | None:
-        """(free, total) bytes of the GPU to build on; None where none is needed."""
-
-    def adapt(self, definition: Any, options: BuildOptions, network: OnnxNetwork) -> None:
-        """Write into a parsed network what the graph says and the parser does not keep."""
-
-    def configure(
-        self, config: Any, options: BuildOptions, network: OnnxNetwork, level: int | None
-    ) -> None:
-        """Put the options into an IBuilderConfig."""
-
-    def coverage(
-        self, builder: Any, definition: Any, config: Any, options: BuildOptions
-    ) -> DlaCoverage | None:
-        """What a DLA can run, where one was asked for."""
-
-    def watch(self, config: Any, monitor: BuildMonitor) -> None:
-        """Have the build report to `monitor`, where the library can."""
-
-    def finish(self, config: Any, options: BuildOptions) -> None:
-        """What remains to be done after a successful build."""
 
 
 @dataclass(frozen=True)
@@ -102,23 +48,24 @@ def build_plan(
     batch: BatchRange,
     options: BuildOptions,
     monitor: BuildMonitor,
-    say: Say = lambda text: None,
+    voice: Voice | None = None,
 ) -> BuiltPlan:
     """Parse, configure and build; where that fails, again at other optimization levels.
 
     Args:
-        say: takes remarks for people: DLA coverage, memory, retries.
+        voice: takes remarks: what a DLA covers, memory that may be short, retries.
 
     Raises:
         ExportError: the library cannot parse or cannot build it; names the node and the reason.
             Or the DLA can run too little of it.
         UsageError, UnsupportedError: options that make no sense, or that this library lacks.
     """
+    voice = voice or Silence()
     library = dialect.library
     title = f"{dialect.title} {library.__version__}"
     dialect.check_options(options, network)
     for warning in check_memory(network.path, options.workspace, dialect.gpu_memory()):
-        say(warning)
+        voice.warn(warning)
     log = log_of(library)
     with log.capture() as said:
         builder = library.Builder(log.logger)
@@ -126,7 +73,7 @@ def build_plan(
         parser = library.OnnxParser(definition, log.logger)
         if not parser.parse_from_file(str(network.path)):
             errors = [parser.get_error(index) for index in range(parser.num_errors)]
-            raise _parse_error(title, network, errors, said.reason("it gave no reason"))
+            raise parse_error(title, network, errors, said.reason("it gave no reason"))
         dialect.adapt(definition, options, network)
         dla: DlaCoverage | None = None
         for level, following in _ladder(dialect, options):
@@ -134,7 +81,7 @@ def build_plan(
             config = builder.create_builder_config()
             dialect.configure(config, options, network, level)
             if dla is None:
-                dla = _check_dla(dialect, builder, definition, config, options, say)
+                dla = _check_dla(dialect, builder, definition, config, options, voice)
             dialect.watch(config, monitor)
             if network.input_shape[0] is None:
                 _add_profile(builder, config, network, batch)
@@ -148,7 +95,7 @@ def build_plan(
                 return BuiltPlan(memoryview(memory), definition.num_layers, level, dla, warnings)
             if monitor.interrupted or following is None or _hopeless(said.errors):
                 break
-            say(
+            voice.warn(
                 f"{title} failed at optimization level {_named(level)}: {_reason(said)}; "
                 f"trying level {following}"
             )
@@ -199,11 +146,16 @@ def _ladder(dialect: Dialect, options: BuildOptions) -> Iterator[tuple[int | Non
 
 
 def _check_dla(
-    dialect: Dialect, builder: Any, definition: Any, config: Any, options: BuildOptions, say: Say
+    dialect: Dialect,
+    builder: Any,
+    definition: Any,
+    config: Any,
+    options: BuildOptions,
+    voice: Voice,
 ) -> DlaCoverage | None:
     coverage = dialect.coverage(builder, definition, config, options)
     if coverage is not None:
-        say(coverage.table())
+        voice.info(coverage.table())
         coverage.check(options.dla_min_coverage)
     return coverage
 
@@ -218,38 +170,6 @@ def _add_profile(builder: Any, config: Any, network: OnnxNetwork, batch: BatchRa
         (batch.largest, *image),
     )
     config.add_optimization_profile(profile)
-
-
-def _parse_error(
-    title: str, network: OnnxNetwork, errors: Sequence[Any], otherwise: str
-) -> ExportError:
-    if not errors:
-        return ExportError(f"{title} cannot parse {network.path}: {otherwise}", _PARSE_HINT)
-    name, operator = _node_of(errors[0], network)
-    where = f"node {name or '(unnamed)'} ({operator}): " if operator else ""
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    code = errors[0].code().name
-    hint = _PARSE_HINTS.get(code, _PARSE_HINT)
-    return ExportError(
-        f"{title} cannot parse {network.path}: {where}{_description(errors[0])}{more}",
-        hint.format(operator=operator or "this node", title=title),
-    )
-
-
-def _description(error: Any) -> str:
-    """The error's text; of a failed assertion `condition && "text"` only the text."""
-    text = one_line(error.desc())
-    quoted = _ASSERTED.search(text)
-    return quoted.group(1) if quoted else text
-
-
-def _node_of(error: Any, network: OnnxNetwork) -> tuple[str, str]:
-    """Name and operator of the node an error is about; ("", "") where it is about none."""
-    if hasattr(error, "node_operator") and error.node_operator():
-        return error.node_name(), error.node_operator()
-    # Before TensorRT 10 an error carries only the node's number.
-    index = error.node()
-    return network.nodes[index] if 0 <= index < len(network.nodes) else ("", "")
 
 
 def _named(level: int | None) -> str:
@@ -277,22 +197,3 @@ def _build_hint(errors: Sequence[str], options: BuildOptions) -> str:
     if "cuda" in text:
         return "check the NVIDIA driver, or name the target's GPU with --target"
     return "see what the graph holds: yolov12edge inspect model.onnx"
-
-
-_ASSERTED = re.compile(r'&& "(.+)"$')
-_PARSE_HINT = "see what the graph holds: yolov12edge inspect model.onnx"
-_NO_OPERATOR = (
-    "{operator} is no operator of {title}: export the model again with yolov12edge export, "
-    "or take the node out"
-)
-_OTHER_FORM = "export with another --opset: {title} lacks this form of {operator}"
-_PARSE_HINTS = {
-    "INVALID_NODE": _NO_OPERATOR,
-    "UNSUPPORTED_NODE": _NO_OPERATOR,
-    "UNSUPPORTED_NODE_ATTR": _OTHER_FORM,
-    "UNSUPPORTED_NODE_INPUT": _OTHER_FORM,
-    "UNSUPPORTED_NODE_DATATYPE": "export in another precision: {title} lacks this {operator}",
-    "UNSUPPORTED_NODE_DYNAMIC": "export with a fixed image size",
-    "UNSUPPORTED_NODE_SHAPE": "export with a fixed image size",
-    "MODEL_DESERIALIZE_FAILED": "export again, with a lower --opset if the library is old",
-}

@@ -498,7 +498,7 @@ def _build(
             recipe.backend,
             recipe_options(recipe, None if batch.fixed else batch),
             progress,
-            voice.warn,
+            voice,
         )
     except UnsupportedError as error:
         return None, error.message

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from yolov12edge.bench import BenchReport, Contender, measure
-from yolov12edge.bench.measure import BURST
+from yolov12edge.bench import BenchReport, Contender, Settings, measure
 from yolov12edge.data import Letterbox
 from yolov12edge.errors import UsageError
 
@@ -63,17 +62,16 @@ def race(seconds: list[float], **options: object) -> tuple[BenchReport, list[Fak
     runners = {
         f"m{index}": FakeRunner(clock, value, journal) for index, value in enumerate(seconds)
     }
-    report = measure(runners, clock=clock, **({"runs": 50} | options))  # type: ignore[arg-type]
-    return report, journal
+    settings = Settings(**({"runs": 50, "window": 0.0} | options))  # type: ignore[arg-type]
+    return measure(runners, settings=settings, clock=clock), journal
 
 
 def test_latency_throughput_and_counts() -> None:
     report, journal = race([0.010], batch=4, runs=52)
     timing = report.artifacts[0]
     latency = timing.latency_ms
-    assert report.rounds == 11
-    assert latency.n == 11 * BURST
-    for value in (latency.min, latency.mean, latency.p50, latency.p90, latency.p99):
+    assert report.rounds == latency.n == 52
+    for value in (latency.min, latency.mean, latency.p50, latency.p90, latency.p99, latency.max):
         assert value == pytest.approx(10)
     assert latency.std == pytest.approx(0, abs=1e-6)
     assert timing.throughput == pytest.approx(400)
@@ -90,9 +88,10 @@ def test_warm_up_goes_on_until_the_times_settle() -> None:
 def test_rounds_are_interleaved_in_changing_order() -> None:
     report, journal = race([0.01, 0.02, 0.03])
     warmups = sum(timing.warmup for timing in report.artifacts)
-    rounds = np.array([id(runner) for runner in journal[warmups:]]).reshape(-1, BURST + 1)
-    assert (rounds == rounds[:, :1]).all()
-    orders = {tuple(order) for order in rounds[:, 0].reshape(-1, 3)}
+    # Two calls each: one to settle, one that is timed.
+    calls = np.array([id(runner) for runner in journal[warmups:]]).reshape(-1, 2)
+    assert (calls[:, 0] == calls[:, 1]).all()
+    orders = {tuple(order) for order in calls[:, 0].reshape(-1, 3)}
     assert all(len(set(order)) == 3 for order in orders)
     assert len(orders) > 1
 
@@ -108,7 +107,7 @@ def test_ratios_do_not_feel_a_load_that_both_share() -> None:
             return super().__call__(images)
 
     runners = {"base": Loaded(clock, 0.02, journal), "fast": Loaded(clock, 0.01, journal)}
-    report = measure(runners, clock=clock, runs=300)
+    report = measure(runners, settings=Settings(runs=300, window=0), clock=clock)
     ratio = report.ratios[0]
     assert (ratio.name, ratio.baseline) == ("fast", "base")
     assert ratio.ratio == pytest.approx(0.5, rel=0.02)
@@ -139,14 +138,14 @@ def test_the_verdict_admits_a_tie() -> None:
             return super().__call__(images)
 
     runners = {name: Noisy(clock, 0.01, journal) for name in ("a", "b")}
-    report = measure(runners, clock=clock, runs=200)
+    report = measure(runners, settings=Settings(runs=200, window=0), clock=clock)
     assert report.verdict.startswith("no measurable difference between ")
 
 
 def test_duration_decides_the_number_of_rounds() -> None:
     short, _ = race([0.01, 0.01], runs=None, duration=2.0)
     long, _ = race([0.01, 0.01], runs=None, duration=20.0)
-    assert short.rounds == pytest.approx(2.0 / (0.01 * (BURST + 1)), abs=2)
+    assert short.rounds == pytest.approx(2.0 / (2 * 0.01), abs=2)
     assert long.rounds == pytest.approx(10 * short.rounds, rel=0.05)
 
 
@@ -163,9 +162,10 @@ def test_stages_are_timed_on_the_given_pictures(tmp_path: Path) -> None:
         clock.spend(0.004)
 
     entry = Contender("model.onnx", runner, Letterbox(32, 64), path, loaded=5_000_000)
-    report = measure([entry], pictures, batch=2, runs=10, postprocess=postprocess, clock=clock)
+    settings = Settings(batch=2, runs=10, window=0)
+    report = measure([entry], pictures, settings, postprocess=postprocess, clock=clock)
     timing = report.artifacts[0]
-    assert timing.stages_ms.postprocess == pytest.approx(4)
+    assert timing.stages_ms.nms == pytest.approx(4)
     assert timing.stages_ms.infer == pytest.approx(10)
     assert seen[0].shape == (2, 6, 10)
     assert timing.memory.file == 5
@@ -197,7 +197,7 @@ def test_garbage_collection_is_back_on_afterwards() -> None:
     assert gc.isenabled()
 
 
-@pytest.mark.parametrize("options", [{"batch": 0}, {"runs": 0}, {"duration": 0.0}])
+@pytest.mark.parametrize("options", [{"batch": 0}, {"runs": 0}, {"duration": 0.0}, {"streams": 0}])
 def test_senseless_numbers(options: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         race([0.01], **options)

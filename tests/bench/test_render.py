@@ -5,10 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from yolov12edge.bench.environment import describe_environment
+from yolov12edge.bench import Settings, describe_environment
 from yolov12edge.bench.render import render_bench
-from yolov12edge.bench.report import BenchReport, Memory, Stages, Timing
-from yolov12edge.bench.statistics import paired_ratio, summarize
+from yolov12edge.bench.report import BenchReport, Memory, Ratio, Stages, Throughput, Timing
+from yolov12edge.bench.state import MachineState
+from yolov12edge.bench.statistics import summarize
 
 
 def report(load: float = 0.0) -> BenchReport:
@@ -22,23 +23,44 @@ def report(load: float = 0.0) -> BenchReport:
             device="CPU",
             input_shape=(1, 3, 640, 640),
             warmup=9,
+            precision="fp32",
+            transfers=True,
+            cuda_graph=False,
+            wait="block",
             latency_ms=summarize([1234.56, 1240.0]),
             throughput=0.8,
-            stages_ms=Stages(preprocess=None, infer=1234.56, postprocess=12.3),
+            window=Throughput(
+                streams=1,
+                seconds=1.0,
+                images=17,
+                images_per_second=17.0,
+                watts=12.34,
+                joules_per_image=0.726,
+                images_per_joule=1.38,
+                sensor="tegrastats VDD_IN",
+            ),
+            stages_ms=Stages(decode=None, letterbox=1.5, copies=0.5, infer=1234.56, nms=12.3),
             memory=Memory(file=10_000_000, loaded=None),
         )
         for name in names
     )
     return BenchReport(
         created="2026-11-22T00:00:00+00:00",
-        batch=1,
+        settings=Settings(),
         rounds=2,
-        seed=0,
         pictures="noise from seed 0",
         artifacts=timings,
-        ratios=(paired_ratio(names[1], names[0], [1.0], [2.0], 0),),
+        ratios=(
+            Ratio(
+                name=names[1], baseline=names[0], ratio=0.5, low=0.4, high=0.6, rounds=9, dropped=1
+            ),
+        ),
+        int8=(),
         verdict="fastest: a-rather-long-name.int8.onnx, 2.00 times as fast as model.onnx",
-        environment=describe_environment(2).model_copy(update={"load_average": load}),
+        throttled=("RTX 3080: power cap",),
+        before=MachineState(load_average=load),
+        after=MachineState(load_average=load),
+        environment=describe_environment(),
     )
 
 
@@ -48,10 +70,14 @@ def test_the_table_fits_and_loses_no_figure(width: int) -> None:
     console.print(render_bench(report()))
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert max(len(line) for line in text.splitlines()) <= width
-    for figure in ("1234.56", "1237.28", "1239.46", "12.30", "10.0 MB", "0.50"):
+    for figure in ("1234.56", "1237.28", "1239.46", "12.30", "10.0 MB", "0.50", "1248.86"):
         assert figure in text
     assert "…" not in text
     assert "2.00 times as fast" in text
+    assert "throttled: RTX 3080: power cap" in text
+    assert "with transfers, no CUDA graph, blocking wait" in text
+    assert "12.34" in text
+    assert "power: tegrastats VDD_IN" in text
 
 
 def test_a_busy_machine_is_pointed_out() -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from yolov12edge.bench import BenchReport
 from yolov12edge.cli import bench, build, doctor, targets
+from yolov12edge.engine.inspection import parse_times
 from yolov12edge.errors import EdgeError, UnsupportedError, UsageError
 from yolov12edge.pipeline.recipe import list_recipes
 from yolov12edge.runtime.cuda import find_gpus
@@ -146,11 +147,34 @@ def test_bench_times_two_runtimes_on_pictures(model: Path, tmp_path: Path) -> No
     assert report.model_dump(mode="json") == document
     assert [timing.runtime for timing in report.artifacts] == ["onnxruntime", "openvino"]
     assert report.ratios[0].name == f"{model} (openvino)"
-    assert report.environment.threads == 1
+    assert report.settings.threads == 1
     assert report.pictures == "images: 1"
     for timing in report.artifacts:
         assert timing.latency_ms.n == 10
-        assert timing.stages_ms.postprocess is not None
+        assert timing.stages_ms.nms is not None
+        assert timing.stages_ms.decode is not None
+
+
+def test_bench_profiles_what_can_be_profiled(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    words = ["--runs", 2, "--warmup", 0, "--window", 0, "--threads", 1, "--profile"]
+    document, _ = run(bench, model, *words, "--out", out, "--json")
+    (profile,) = document["profiles"]
+    assert profile["runtime"] == "onnxruntime"
+    assert profile["ms"] == pytest.approx(sum(layer["ms"] for layer in profile["layers"]))
+    assert parse_times(json.loads(out.read_text()), str(out))
+    text, _ = run(bench, model, *words)
+    assert "layer by layer" in text
+
+
+def test_bench_like_trtexec(model: Path) -> None:
+    words = ["--warmup", 0, "--threads", 1, "--json"]
+    document, _ = run(bench, model, "--like", "trtexec-10", *words)
+    assert document["settings"]["like"] == "trtexec-10"
+    assert document["settings"]["duration"] == 3.0
+    assert document["artifacts"][0]["transfers"] is None
+    with pytest.raises(UsageError):
+        run(bench, model, "--like", "trtexec-9", *words)
 
 
 def test_bench_takes_the_baseline_from_vs(model: Path, tmp_path: Path) -> None:
@@ -159,7 +183,7 @@ def test_bench_takes_the_baseline_from_vs(model: Path, tmp_path: Path) -> None:
     document, _ = run(bench, other, "--vs", model, "--runs", 5, "--threads", 1, "--json")
     assert document["ratios"][0]["baseline"] == str(model)
     assert document["ratios"][0]["name"] == str(other)
-    text, _ = run(bench, other, "--runs", 5, "--threads", 1)
+    text, _ = run(bench, other, "--runs", 5, "--window", 0, "--threads", 1)
     assert "median" in text
 
 

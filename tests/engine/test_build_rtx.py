@@ -53,7 +53,7 @@ def test_fp16_halves_the_weights(make_onnx: MakeOnnx, tmp_path: Path) -> None:
 
     for half, kind in ((False, library.float32), (True, library.float16)):
         logger = log_of(library).logger
-        network = library.Builder(logger).create_network(TensorRTRTX().network_flags())
+        network = library.Builder(logger).create_network(TensorRTRTX().network_flags(AMPERE))
         parser = library.OnnxParser(network, logger)
         assert parser.parse_from_file(str(make_onnx(half=half)))
         types = {

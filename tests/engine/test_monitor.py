@@ -70,3 +70,33 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert done == [True]
+
+
+def test_a_build_that_never_calls_back_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT 8: Ctrl-C has to work although nothing asks whether to go on."""
+    at_exit: list[tuple[object, ...]] = []
+    monkeypatch.setattr("atexit.register", lambda *call: at_exit.append(call))
+    monitor = BuildMonitor("engine", None)
+    go_on = threading.Event()
+    started = threading.Event()
+
+    def build() -> bool:
+        started.set()
+        return go_on.wait(20)
+
+    def interrupt() -> None:
+        started.wait(20)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    with pytest.raises(KeyboardInterrupt), monitor.heeding_interrupts():
+        monitor.run(build, calls_back=False)
+    assert at_exit == [(os._exit, 130)]
+    go_on.set()
+
+
+def test_a_build_beside_this_thread_gives_its_result_or_its_error() -> None:
+    monitor = BuildMonitor("engine", None)
+    assert monitor.run(lambda: 7, calls_back=False) == 7
+    with pytest.raises(ZeroDivisionError):
+        monitor.run(lambda: 1 // 0, calls_back=False)

@@ -18,12 +18,14 @@ from tests.samples import CLASSES, write_data, write_pictures, write_weights
 from yolov12edge.bench import BenchReport
 from yolov12edge.checkpoints import load_model
 from yolov12edge.engine import builder_available
-from yolov12edge.evaluate import DriftReport
+from yolov12edge.evaluate import DriftReport, non_max_suppression
 from yolov12edge.export import ExportOptions, OnnxExport, export_onnx
 from yolov12edge.pipeline import export
 from yolov12edge.pipeline.recipe import load_recipe
 from yolov12edge.pipeline.run_folder import OWN_FILES
 from yolov12edge.pipeline.target import default_target
+from yolov12edge.runtime import open_runner
+from yolov12edge.runtime.golden import check_outputs, read_golden
 
 Run = Callable[..., Outcome]
 
@@ -262,7 +264,14 @@ def test_fp16_and_a_plan(
     )  # fmt: skip
     assert outcome.code == 0, outcome.err
     names = sorted(path.name for path in out.iterdir())
-    assert names == ["drift.json", "engine.plan", "manifest.json", "model.fp16.onnx", "model.onnx"]
+    assert names == [
+        "drift.json", "engine.plan", "golden.npz", "manifest.json", "model.fp16.onnx", "model.onnx",
+    ]  # fmt: skip
+    golden = read_golden(out / "golden.npz")
+    found = open_runner(out / "model.onnx")(golden.images.astype(np.float32) / 255)
+    check_outputs(out / "model.onnx", found, golden)
+    assert [len(non_max_suppression(one)) for one in found] == golden.counts.tolist()
+    assert golden.counts.sum() > 0
     assert set(names) <= set(OWN_FILES)
     manifest = manifest_of(out)
     engine = manifest["engine"]

@@ -63,6 +63,12 @@ CUresult cuStreamDestroy_v2(void *stream) {
   alive--;
   return 0;
 }
+CUresult cuMemGetInfo_v2(size_t *available, size_t *total) {
+  if (!current_is_set) return 201;
+  *available = (size_t)5 << 30;
+  *total = (size_t)8 << 30;
+  return 0;
+}
 CUresult cuStreamSynchronize(void *stream) { return stream == (void *)0x7f0000002000 ? 0 : 400; }
 CUresult cuMemAlloc_v2(CUdeviceptr *address, size_t bytes) {
   if (bytes > (size_t)8 << 30) return 2;
@@ -84,5 +90,66 @@ CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr target, const void *source, size_t byt
 }
 CUresult cuMemcpyDtoHAsync_v2(void *target, CUdeviceptr source, size_t bytes, void *stream) {
   memcpy(target, (void *)(uintptr_t)source, bytes);
+  return cuStreamSynchronize(stream);
+}
+
+// Events and graphs. A stream is "not ready" for the first queries after each record; a graph is
+// what a test's executor does when stub_replay calls it back.
+static int pending, recorded_at[64], events, capturing, captures, launches;
+static void (*replay)(void);
+
+void stub_on_replay(void (*callback)(void)) { replay = callback; }
+int stub_is_capturing(void) { return capturing; }
+int stub_captures(void) { return captures; }
+int stub_launches(void) { return launches; }
+
+CUresult cuStreamQuery(void *stream) {
+  if (stream != (void *)0x7f0000002000) return 400;
+  return pending > 0 ? (pending--, 600) : 0;
+}
+CUresult cuEventCreate(void **event, unsigned int flags) {
+  if (flags != 0 && flags != 3) return 1;
+  alive++;
+  *event = (void *)(uintptr_t)(0x1000 + (events++ % 64));
+  return 0;
+}
+CUresult cuEventDestroy_v2(void *event) { (void)event; alive--; return 0; }
+CUresult cuEventRecord(void *event, void *stream) {
+  static int now;
+  pending = 3;
+  recorded_at[(uintptr_t)event - 0x1000] = ++now;
+  return cuStreamQuery(stream) == 400 ? 400 : 0;
+}
+CUresult cuEventSynchronize(void *event) { pending = 0; return recorded_at[(uintptr_t)event - 0x1000] ? 0 : 400; }
+CUresult cuEventElapsedTime(float *milliseconds, void *first, void *last) {
+  *milliseconds = (float)(recorded_at[(uintptr_t)last - 0x1000] - recorded_at[(uintptr_t)first - 0x1000]);
+  return 0;
+}
+CUresult cuStreamBeginCapture_v2(void *stream, int mode) {
+  if (mode != 1 || stream != (void *)0x7f0000002000) return 1;
+  capturing = 1;
+  return 0;
+}
+CUresult cuStreamEndCapture(void *stream, void **graph) {
+  (void)stream;
+  if (!capturing) return 1;
+  capturing = 0;
+  captures++;
+  alive++;
+  *graph = (void *)0x7f0000003000;
+  return 0;
+}
+CUresult cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long long flags) {
+  if (flags != 0 || graph != (void *)0x7f0000003000) return 1;
+  alive++;
+  *executable = (void *)0x7f0000004000;
+  return 0;
+}
+CUresult cuGraphDestroy(void *graph) { if (graph) alive--; return 0; }
+CUresult cuGraphExecDestroy(void *executable) { (void)executable; alive--; return 0; }
+CUresult cuGraphLaunch(void *executable, void *stream) {
+  if (executable != (void *)0x7f0000004000) return 1;
+  launches++;
+  if (replay) replay();
   return cuStreamSynchronize(stream);
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from yolov12edge.bench.nvml import GpuState, read_gpus
+from yolov12edge.bench.nvml import read_gpus
 from yolov12edge.runtime.cuda import driver, find_gpus
 
 LIBRARIES = (
@@ -38,7 +38,15 @@ class Cpu(_Part):
     logical: int | None
     available: int
     governor: str | None
-    mhz: float | None
+
+
+class Gpu(_Part):
+    """A GPU as its driver names it; memory in bytes."""
+
+    name: str
+    compute_capability: int | None
+    driver: str | None
+    memory: int | None
 
 
 class Jetson(_Part):
@@ -50,33 +58,22 @@ class Jetson(_Part):
 
 
 class Environment(_Part):
-    """Machine, libraries and settings of a measurement.
-
-    Attributes:
-        threads: asked of the runtimes; None left it to them.
-        transfers: whether copies to and from the device are inside the measured time.
-        cuda_graph: whether calls were replayed from a captured graph.
-    """
+    """Machine and libraries of a measurement: what stays as it is while it runs."""
 
     system: str
     python: str
     cpu: Cpu
     memory: int
-    load_average: float | None
-    gpus: tuple[GpuState, ...]
+    gpus: tuple[Gpu, ...]
     jetson: Jetson | None
     libraries: dict[str, str]
-    threads: int | None
     omp_num_threads: str | None
-    transfers: bool = True
-    cuda_graph: bool = False
 
 
-def describe_environment(threads: int | None = None, root: Path = Path("/")) -> Environment:
-    """Read the machine's state now.
+def describe_environment(root: Path = Path("/")) -> Environment:
+    """Describe this machine.
 
     Args:
-        threads: what the runtimes were asked to use.
         root: where /proc, /sys and /etc are, for tests.
     """
     return Environment(
@@ -84,11 +81,9 @@ def describe_environment(threads: int | None = None, root: Path = Path("/")) -> 
         python=platform.python_version(),
         cpu=_cpu(root),
         memory=psutil.virtual_memory().total,
-        load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         gpus=_gpus(),
         jetson=read_jetson(root),
         libraries=installed_libraries(),
-        threads=threads,
         omp_num_threads=os.environ.get("OMP_NUM_THREADS"),
     )
 
@@ -136,7 +131,6 @@ def _power_mode(root: Path) -> str | None:
 def _cpu(root: Path) -> Cpu:
     information = _text(root / "proc/cpuinfo") or ""
     model = re.search(r"^model name\s*:\s*(.+)$", information, re.MULTILINE)
-    frequency = psutil.cpu_freq() if hasattr(psutil, "cpu_freq") else None
     affinity = getattr(os, "sched_getaffinity", None)
     return Cpu(
         model=model.group(1).strip() if model else platform.processor() or platform.machine(),
@@ -144,16 +138,23 @@ def _cpu(root: Path) -> Cpu:
         logical=psutil.cpu_count(),
         available=len(affinity(0)) if affinity else psutil.cpu_count() or 1,
         governor=_text(root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        mhz=float(round(frequency.current)) if frequency else None,
     )
 
 
-def _gpus() -> tuple[GpuState, ...]:
+def _gpus() -> tuple[Gpu, ...]:
     states = read_gpus()
     if states:
-        return states
+        return tuple(
+            Gpu(
+                name=state.name,
+                compute_capability=state.compute_capability,
+                driver=state.driver,
+                memory=state.memory,
+            )
+            for state in states
+        )
     return tuple(
-        GpuState(
+        Gpu(
             name=gpu.name,
             compute_capability=gpu.compute_capability,
             driver=f"CUDA {driver().version()}",

@@ -22,7 +22,7 @@ from yolov12edge.cli import (
     targets,
     verify,
 )
-from yolov12edge.cli.output import JsonDocument, print_json
+from yolov12edge.cli.output import JsonDocument, WarningHandler, print_json
 from yolov12edge.errors import EXIT_INTERRUPTED, EdgeError, UnsupportedError, UsageError
 from yolov12edge.interrupts import interrupted, interrupts_remembered
 
@@ -79,6 +79,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     JsonDocument.printed = False
+    WarningHandler.install()
     debug = "--debug" in arguments
     if debug:
         arguments.remove("--debug")

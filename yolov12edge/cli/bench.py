@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -10,7 +11,7 @@ import typer
 from yolov12edge.cli.output import JsonOption, Output, QuietOption
 
 if TYPE_CHECKING:
-    from yolov12edge.bench import Contender
+    from yolov12edge.bench import BenchReport, Contender, Settings
 
 MOST_PICTURES = 64
 
@@ -45,6 +46,40 @@ def command(
             min=1, metavar="N", help="Timed calls of each artifact, instead of --duration."
         ),
     ] = None,
+    warmup: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="MS", help="Least time of the warm-up; it ends when times settle."
+        ),
+    ] = 200.0,
+    streams: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Callers at once, for the throughput.")
+    ] = 1,
+    window: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Length of the throughput and power window; 0: none."
+        ),
+    ] = 1.0,
+    no_transfers: Annotated[
+        bool, typer.Option("--no-transfers", help="GPU: leave copies to it and back out.")
+    ] = False,
+    cuda_graph: Annotated[
+        bool, typer.Option("--cuda-graph", help="GPU: replay a captured CUDA graph.")
+    ] = False,
+    spin: Annotated[
+        bool, typer.Option("--spin", help="GPU: poll for its end instead of sleeping.")
+    ] = False,
+    like: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="NAME",
+            help="Time as another tool defines it: trtexec, trtexec-10 or trtexec-11.",
+        ),
+    ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also time every layer, and sum up by model block.")
+    ] = False,
     imgsz: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(metavar="N|HxW", help="640 or HxW, for artifacts that leave the size open."),
@@ -65,43 +100,73 @@ def command(
 ) -> None:
     """Time artifacts side by side.
 
-    They take turns in short rounds, so that a warm or busy machine favours none: percentiles,
-    stages, and ratios with their intervals.
+    They take turns call by call, so that a warm or busy machine favours none: percentiles,
+    stages, throughput, power where there is a sensor, and ratios with their intervals.
     """
-    from yolov12edge.bench import measure
+    from yolov12edge.bench import Settings, measure
     from yolov12edge.bench.render import render_bench
     from yolov12edge.data import find_images, read_image
-    from yolov12edge.evaluate import non_max_suppression
     from yolov12edge.files import check_writable, write_json
+    from yolov12edge.pipeline.bench import open_contender, suppress_all
 
     if out is not None:
         check_writable(out)
     output = Output(json, quiet)
     size = _image_size(imgsz)
+    settings = Settings(
+        batch=batch,
+        duration=duration,
+        runs=runs,
+        warmup_ms=warmup,
+        streams=streams,
+        window=window,
+        transfers=not no_transfers,
+        cuda_graph=cuda_graph,
+        wait="spin" if spin else "block",
+        threads=threads,
+        seed=seed,
+    )
     paths = [*([vs] if vs else []), *artifacts]
-    contenders = [
-        _open(path, choice, threads, size) for path in paths for choice in _runtimes(path, runtime)
-    ]
-    shown = find_images(images)[:MOST_PICTURES] if images else ()
-    pictures = [read_image(path) for path in shown]
-    with output.tracker() as progress:
-        report = measure(
-            contenders,
-            pictures,
-            batch=batch,
-            duration=duration,
-            runs=runs,
-            seed=seed,
-            threads=threads,
-            postprocess=lambda decoded: [non_max_suppression(image) for image in decoded],
-            progress=progress,
-        )
-    for contender in contenders:
-        contender.runner.close()
+    with contextlib.ExitStack() as stack:
+        contenders = []
+        for path in paths:
+            for choice, name in _runtimes(path, runtime):
+                contenders.append(open_contender(path, name, choice, threads, size))
+                stack.callback(contenders[-1].runner.close)
+        settings = _preset(like, settings, [entry.runner.version for entry in contenders])
+        files = find_images(images)[:MOST_PICTURES] if images else []
+        pictures = [read_image(path) for path in files]
+        with output.tracker() as progress:
+            report = measure(
+                contenders,
+                pictures,
+                settings,
+                files=files,
+                postprocess=suppress_all,
+                progress=progress,
+            )
+        if profile:
+            report = _with_profiles(report, contenders)
     document = report.model_dump(mode="json")
+    text = render_bench(report)
     if out is not None:
         write_json(out, document)
-    output.result(document, render_bench(report))
+    output.result(document, text)
+
+
+def _with_profiles(report: BenchReport, contenders: list[Contender]) -> BenchReport:
+    """The report with a profile of every artifact whose runtime tells layer times."""
+    from yolov12edge.errors import UnsupportedError
+    from yolov12edge.pipeline.bench import profile_contender
+
+    profiles, notes = [], list(report.notes)
+    for contender in contenders:
+        try:
+            profiles.append(profile_contender(contender, report.settings))
+        except UnsupportedError as error:
+            notes.append(f"{contender.name}: no profile: {error.message}")
+    update = {"profiles": tuple(profiles), "notes": tuple(notes)}
+    return report.model_copy(update=update)
 
 
 def _image_size(text: str | None) -> tuple[int, int] | None:
@@ -112,6 +177,20 @@ def _image_size(text: str | None) -> tuple[int, int] | None:
     return parse_image_size(text)
 
 
+def _preset(like: str | None, settings: Settings, versions: list[str]) -> Settings:
+    """The settings, or those of the tool named by `like`; plain trtexec goes by the plan's."""
+    if like is None:
+        return settings
+    from yolov12edge.bench import like_trtexec
+    from yolov12edge.bench.settings import LIKES
+    from yolov12edge.errors import UsageError
+
+    if like not in LIKES:
+        raise UsageError(f"unknown definition {like!r}", f"use one of: {', '.join(LIKES)}")
+    _, _, generation = like.partition("-")
+    return like_trtexec(settings, int(generation or versions[0].partition(".")[0] or 10))
+
+
 def _runtimes(path: Path, asked: list[str] | None) -> list[tuple[str | None, str]]:
     """Runtimes to time a file in, each with the name to show; only .onnx files leave a choice."""
     if not asked or path.suffix.lower() != ".onnx":
@@ -119,20 +198,3 @@ def _runtimes(path: Path, asked: list[str] | None) -> list[tuple[str | None, str
     if len(asked) == 1:
         return [(asked[0], str(path))]
     return [(name, f"{path} ({name})") for name in asked]
-
-
-def _open(
-    path: Path, choice: tuple[str | None, str], threads: int | None, size: tuple[int, int] | None
-) -> Contender:
-    """Load an artifact, and see what the process grew by."""
-    import psutil
-
-    from yolov12edge.bench import Contender
-    from yolov12edge.runtime import open_artifact
-
-    process = psutil.Process()
-    before = process.memory_info().rss
-    runtime, name = choice
-    artifact = open_artifact(path, runtime, threads, size)
-    loaded = process.memory_info().rss - before
-    return Contender(name, artifact.runner, artifact.letterbox, path, loaded)

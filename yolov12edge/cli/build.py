@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, cast, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Optional, get_args
 
 import typer
 
@@ -30,6 +31,13 @@ def command(
             metavar="N|MIN:OPT:MAX", help="N or MIN:OPT:MAX, for an ONNX file with a dynamic batch."
         ),
     ] = None,
+    sm: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="LIST",
+            help="GPU architectures instead of the recipe's: 86,89,120 or all (TensorRT-RTX).",
+        ),
+    ] = None,
     workspace: Annotated[
         Optional[int],  # noqa: UP045
         typer.Option(min=1, metavar="MIB", help="Most GPU scratch memory, in MiB."),
@@ -43,9 +51,25 @@ def command(
             help="Builder optimization level; the library's default is 3.",
         ),
     ] = None,
+    retry: Annotated[
+        bool,
+        typer.Option("--retry/--no-retry", help="Try other levels where the build fails at one."),
+    ] = True,
     timing_cache: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE", help="Timing cache to read and write (TensorRT only)."),
+        typer.Option(
+            metavar="PATH",
+            help="Folder or file of measured kernels (TensorRT only); in the cache if absent.",
+        ),
+    ] = None,
+    no_timing_cache: Annotated[
+        bool, typer.Option("--no-timing-cache", help="Measure every kernel anew.")
+    ] = False,
+    tactic_sources: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="LIST", help="Where kernels come from: jit_convolutions,edge_mask_convolutions."
+        ),
     ] = None,
     hardware_compatibility: Annotated[
         str,
@@ -56,24 +80,42 @@ def command(
     version_compatible: Annotated[
         bool, typer.Option("--version-compatible", help="Load in later library versions too.")
     ] = False,
-    detailed: Annotated[
-        bool, typer.Option("--detailed", help="Let engine inspectors see every layer.")
-    ] = False,
+    profiling_verbosity: Annotated[
+        str,
+        typer.Option(
+            metavar="LEVEL",
+            help="What `inspect` can see: detailed, layer_names_only or none; no cost in speed.",
+        ),
+    ] = "detailed",
+    dla: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=0, metavar="CORE", help="Build for this DLA core, the GPU for what it cannot do."
+        ),
+    ] = None,
+    dla_min_coverage: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, metavar="F", help="Refuse a DLA that runs less than this share of layers."
+        ),
+    ] = 0.5,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Build an engine from an ONNX file.
 
-    The plan is raw bytes without a prefix, as every TensorRT tool takes it.
+    The plan is raw bytes without a prefix, as every TensorRT tool takes it. What it was built with
+    is written beside it.
     """
     from yolov12edge.engine import (
         BatchRange,
-        BuildOptions,
         HardwareCompatibility,
+        ProfilingVerbosity,
         build_engine,
     )
     from yolov12edge.errors import UnsupportedError, UsageError
     from yolov12edge.files import check_writable
+    from yolov12edge.pipeline.build import override, recipe_options, record_build
     from yolov12edge.pipeline.recipe import load_recipe
 
     recipe = load_recipe(target)
@@ -83,44 +125,76 @@ def command(
             f"target {recipe.name} has no engine: {backend} runs the ONNX file as it is",
             "run bench or verify on the ONNX file itself",
         )
-    if hardware_compatibility not in get_args(HardwareCompatibility):
-        raise UsageError(
-            f"no hardware compatibility {hardware_compatibility!r}",
-            f"use one of: {', '.join(get_args(HardwareCompatibility))}",
-        )
     plan = out or onnx.with_name("engine.plan")
-    options = BuildOptions(
-        compute_capabilities=recipe.compute_capabilities,
-        batch=BatchRange.parse(batch) if batch else None,
+    options = override(
+        recipe_options(recipe, BatchRange.parse(batch) if batch else None),
+        compute_capabilities=_capabilities(sm, backend) if sm else None,
         workspace=workspace << 20 if workspace else None,
         optimization_level=level,
+        retry=retry,
         timing_cache=timing_cache,
-        hardware_compatibility=cast(HardwareCompatibility, hardware_compatibility),
+        tactic_sources=_words(tactic_sources) if tactic_sources else None,
+        hardware_compatibility=_one_of(
+            "hardware compatibility", hardware_compatibility, get_args(HardwareCompatibility)
+        ),
         version_compatible=version_compatible,
-        profiling_verbosity="detailed" if detailed else "layer_names_only",
+        profiling_verbosity=_one_of(
+            "profiling verbosity", profiling_verbosity, get_args(ProfilingVerbosity)
+        ),
+        dla_core=dla,
+        dla_min_coverage=dla_min_coverage,
     )
+    if no_timing_cache:
+        options = dataclasses.replace(options, timing_cache=None)
     check_writable(plan)
     output = Output(json, quiet)
     try:
         with output.tracker() as progress:
-            built = build_engine(onnx, plan, backend, options, progress)
+            built = build_engine(onnx, plan, backend, options, progress, output)
     except UnsupportedError as error:
         command = recipe.build_command(onnx, plan, recipe.precision.default)
         raise UnsupportedError(error.message, f"{error.hint}; on the device: {command}") from error
+    record = record_build(onnx, built)
     for warning in built.warnings:
         output.warn(warning)
-    output.result(_document(built), _text(built))
+    document = {"plan": str(built.path), "engine": built.manifest(), "described_by": str(record)}
+    output.result(document, _text(built))
 
 
-def _document(built: EngineBuild) -> dict[str, Any]:
-    return {"plan": str(built.path), "engine": built.manifest()}
+def _capabilities(text: str, backend: str) -> tuple[int, ...]:
+    from yolov12edge.errors import UsageError
+
+    words = _words(text)
+    if words == ("all",):
+        if backend != "tensorrt_rtx":
+            raise UsageError("TensorRT builds for the GPU at hand", "leave out --sm")
+        from yolov12edge.engine.tensorrt_rtx import TensorRTRTX
+
+        return TensorRTRTX().capabilities()
+    numbers = [word.lower().removeprefix("sm").replace(".", "") for word in words]
+    if not numbers or not all(number.isdecimal() for number in numbers):
+        raise UsageError(f"cannot read the architectures {text!r}", "write --sm 86,89,120, or all")
+    return tuple(sorted({int(number) for number in numbers}))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _one_of(what: str, word: str, known: tuple[str, ...]) -> Any:
+    from yolov12edge.errors import UsageError
+
+    if word not in known:
+        raise UsageError(f"no {what} {word!r}", f"use one of: {', '.join(known)}")
+    return word
 
 
 def _text(built: EngineBuild) -> str:
     from yolov12edge.files import readable_size
 
     sms = ", ".join(f"SM{sm}" for sm in built.compute_capabilities)
+    dla = f", {built.dla.share:.0%} of the layers on the DLA" if built.dla else ""
     return (
-        f"{built.path}: {built.backend} {built.version} for {sms}, batch {built.batch}, "
-        f"{readable_size(built.size)} in {built.seconds:.1f} s"
+        f"{built.path}: {built.backend} {built.version} for {sms}, batch {built.batch}"
+        f"{dla}, {readable_size(built.size)} in {built.seconds:.1f} s"
     )

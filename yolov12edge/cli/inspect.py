@@ -13,10 +13,37 @@ from yolov12edge.cli.output import JsonOption, Output, QuietOption
 def command(
     path: Annotated[
         Path,
-        typer.Argument(metavar="PATH", help="A checkpoint, .onnx, .plan, .engine or run folder."),
+        typer.Argument(
+            metavar="PATH",
+            help="A checkpoint, .onnx, .plan, .engine, engine information (.json) or run folder.",
+        ),
     ],
-    to: Annotated[
+    diff: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads annotations at run time
+        typer.Option(
+            metavar="A", help="Show in what PATH differs from A, an artifact of the same kind."
+        ),
+    ] = None,
+    layers: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="Engine information of a plan, from trtexec --exportLayerInfo=FILE.",
+        ),
+    ] = None,
+    times: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE",
+            help="Layer times of a plan, from trtexec --exportProfile=FILE or bench --profile.",
+        ),
+    ] = None,
+    save_layers: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Write a plan's engine information, where its GPU is."),
+    ] = None,
+    to: Annotated[
+        Optional[Path],  # noqa: UP045
         typer.Option(metavar="FILE", help="Write the checkpoint as flat .safetensors."),
     ] = None,
     half: Annotated[bool, typer.Option("--half", help="With --to: store float16.")] = False,
@@ -38,13 +65,18 @@ def command(
     from yolov12edge.pipeline.inspect_render import render_inspection
 
     output = Output(json, quiet)
-    _check_options(path, to, half, strip)
-    found = inspect_artifact(path)
+    _check_options(path, to, half, strip, save_layers)
+    found = inspect_artifact(path, layers, times)
+    if diff is not None:
+        _show_diff(output, inspect_artifact(diff), found)
+        return
     document = found if isinstance(found, dict) else found.model_dump(mode="json")
     if to is not None:
         document = document | {"written": _convert(path, to, half)}
     if strip is not None:
         document = document | {"written": _strip(path, strip)}
+    if save_layers is not None:
+        document = document | {"written": _save_layers(path, save_layers)}
     output.result(document, render_inspection(found))
     if "written" in document:
         output.info(f"\nwritten: {document['written']['file']}")
@@ -53,7 +85,17 @@ def command(
         raise problem
 
 
-def _check_options(path: Path, to: Path | None, half: bool, strip: Path | None) -> None:
+def _show_diff(output: Output, before: Any, after: Any) -> None:
+    from yolov12edge.pipeline.inspect_diff import diff
+    from yolov12edge.pipeline.inspect_engine_render import render_diff
+
+    found = diff(before, after)
+    output.result(found.model_dump(mode="json"), render_diff(found))
+
+
+def _check_options(
+    path: Path, to: Path | None, half: bool, strip: Path | None, save_layers: Path | None
+) -> None:
     from yolov12edge.errors import UsageError
     from yolov12edge.runtime.open import PLAN_SUFFIXES, TORCH_SUFFIXES
 
@@ -66,6 +108,8 @@ def _check_options(path: Path, to: Path | None, half: bool, strip: Path | None) 
         raise UsageError("--half needs --to", "say where to write with --to FILE.safetensors")
     if strip is not None and suffix not in PLAN_SUFFIXES:
         raise UsageError(f"--strip is for plans, not {path}", "pass a .plan or .engine")
+    if save_layers is not None and suffix not in PLAN_SUFFIXES:
+        raise UsageError(f"--save-layers is for plans, not {path}", "pass a .plan or .engine")
 
 
 def _convert(path: Path, to: Path, half: bool) -> dict[str, Any]:
@@ -78,6 +122,14 @@ def _strip(path: Path, destination: Path) -> dict[str, Any]:
     from yolov12edge.runtime.plan_file import strip_prefix
 
     strip_prefix(path, destination)
+    return _written(destination)
+
+
+def _save_layers(path: Path, destination: Path) -> dict[str, Any]:
+    from yolov12edge.files import write_bytes
+    from yolov12edge.pipeline.inspect_plan import engine_information
+
+    write_bytes(destination, engine_information(path).encode())
     return _written(destination)
 
 

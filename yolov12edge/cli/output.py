@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -112,6 +113,21 @@ class Output:
             # Tables fit the window; lines of text are left whole, for pipes and for copying paths.
             whole = isinstance(text, str)
             _console(stderr=False).print(text, highlight=False, soft_wrap=whole)
+
+
+class WarningHandler(logging.Handler):
+    """Shows what library code warns of as the commands show their own warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one warning on stderr."""
+        Output().warn(record.getMessage())
+
+    @classmethod
+    def install(cls) -> None:
+        """Listen to this package's loggers; once a process."""
+        logger = logging.getLogger("yolov12edge")
+        if not any(isinstance(handler, cls) for handler in logger.handlers):
+            logger.addHandler(cls(logging.WARNING))
 
 
 class JsonDocument:

@@ -8,6 +8,7 @@ from yolov12edge.engine.options import (
     BuildOptions,
     EngineBuild,
     HardwareCompatibility,
+    ProfilingVerbosity,
 )
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "BuildOptions",
     "EngineBuild",
     "HardwareCompatibility",
+    "ProfilingVerbosity",
     "build_engine",
     "builder_available",
 ]

@@ -6,10 +6,11 @@ import hashlib
 import time
 from pathlib import Path
 
+from yolov12edge.engine.dialect import Dialect, Voice
 from yolov12edge.engine.monitor import BuildMonitor, Progress
 from yolov12edge.engine.onnx_file import read_network
 from yolov12edge.engine.options import BuildBackend, BuildOptions, EngineBuild
-from yolov12edge.engine.plan import Dialect, build_plan
+from yolov12edge.engine.plan import build_plan
 from yolov12edge.errors import UnsupportedError, UsageError
 from yolov12edge.files import atomic_path
 from yolov12edge.runtime.plan_file import read_plan_header
@@ -24,6 +25,7 @@ def build_engine(
     backend: BuildBackend,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
+    voice: Voice | None = None,
 ) -> EngineBuild:
     """Build a plan and write it, raw and atomically, to `plan_path`.
 
@@ -33,11 +35,12 @@ def build_engine(
         backend: "tensorrt" (on a machine with the target's GPU) or "tensorrt_rtx" (anywhere).
         options: see BuildOptions.
         progress: called with (label, percent, 100).
+        voice: takes remarks: what a DLA covers, memory that may be short, retries.
 
     Raises:
-        UsageError: no such file, or batch sizes that do not fit the graph.
+        UsageError: no such file, batch sizes that do not fit the graph, options that make no sense.
         CheckpointError: not an ONNX file of a detector.
-        ExportError: the library cannot parse or build it.
+        ExportError: the library cannot parse or build it, or the DLA can run too little of it.
         UnsupportedError: the library or the GPU is not here, or lacks an option.
         KeyboardInterrupt: Ctrl-C; nothing is written.
     """
@@ -48,7 +51,7 @@ def build_engine(
         batch = network.batch_range(options.batch)
         dialect = _dialect(backend)
         started = time.perf_counter()
-        plan = build_plan(dialect, network, batch, options, monitor)
+        plan = build_plan(dialect, network, batch, options, monitor, voice)
         seconds = time.perf_counter() - started
     monitor.complete()
     with atomic_path(plan_path) as temporary:
@@ -65,6 +68,9 @@ def build_engine(
         network_layers=plan.layers,
         batch=batch,
         options=options,
+        optimization_level=plan.level,
+        gpu=_gpu_name(dialect),
+        dla=plan.dla,
         warnings=plan.warnings,
     )
 
@@ -109,3 +115,8 @@ def _dialect(backend: str) -> Dialect:
 def _built_for(dialect: Dialect) -> tuple[int, ...]:
     gpu = getattr(dialect, "gpu", None)
     return (gpu.compute_capability,) if gpu is not None else ()
+
+
+def _gpu_name(dialect: Dialect) -> str | None:
+    gpu = getattr(dialect, "gpu", None)
+    return gpu.name if gpu is not None else None

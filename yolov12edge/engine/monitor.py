@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType, ModuleType
-from typing import Any
+from typing import Any, TypeVar
+
+from yolov12edge.errors import EXIT_INTERRUPTED
 
 Progress = Callable[[str, int, int], None]
+Result = TypeVar("Result")
+
+POLL_SECONDS = 0.1
 
 
 class BuildMonitor:
@@ -52,6 +59,41 @@ class BuildMonitor:
         """Everything is done."""
         self._phases = {"": _Phase(None, 1, done=1)}
         self._report()
+
+    def run(self, build: Callable[[], Result], calls_back: bool) -> Result:
+        """Run a build so that Ctrl-C ends it.
+
+        Args:
+            build: blocks until it is done, without holding Python's lock.
+            calls_back: it calls `step`, which can stop it. TensorRT before 10 never does: it then
+                runs beside this thread, which leaves it behind on Ctrl-C and has the process end
+                without waiting for it.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C came while a build that never calls back was running.
+        """
+        if calls_back or threading.current_thread() is not threading.main_thread():
+            return build()
+        outcome: list[Result] = []
+        failure: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                outcome.append(build())
+            except BaseException as error:
+                failure.append(error)
+
+        worker = threading.Thread(target=work, name="build", daemon=True)
+        worker.start()
+        while worker.is_alive():
+            worker.join(POLL_SECONDS)
+            if self.interrupted and worker.is_alive():
+                # C++ destructors would run below the build that goes on.
+                atexit.register(os._exit, EXIT_INTERRUPTED)
+                raise KeyboardInterrupt
+        if failure:
+            raise failure[0]
+        return outcome[0]
 
     def _report(self) -> None:
         percent = int(100 * sum(self._done(None)))

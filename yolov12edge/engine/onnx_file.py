@@ -88,6 +88,26 @@ def read_network(path: Path) -> OnnxNetwork:
     )
 
 
+# Operators without arithmetic of their own, whose type follows from what is asked of them.
+_UNTYPED = ("Cast", "Constant", "QuantizeLinear", "DequantizeLinear", "Shape")
+
+
+def float32_nodes(path: Path) -> frozenset[str]:
+    """Names of the nodes that compute in float32, for builders that choose types themselves."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
+    graph = model.graph
+    types = {
+        value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.output)
+    }
+    return frozenset(
+        node.name
+        for node in graph.node
+        if node.op_type not in _UNTYPED
+        and node.output
+        and all(types.get(name) == onnx.TensorProto.FLOAT for name in node.output)
+    )
+
+
 def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     """Dimensions, None where one has a name or nothing instead of a positive number."""
     return tuple(

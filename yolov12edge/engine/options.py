@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from yolov12edge.engine.dla import DlaCoverage
 from yolov12edge.errors import UsageError
+from yolov12edge.runtime.plan_origin import this_platform
 
 BuildBackend = Literal["tensorrt", "tensorrt_rtx"]
 HardwareCompatibility = Literal["none", "ampere_plus", "same_compute_capability"]
@@ -65,21 +67,31 @@ class BuildOptions:
         batch: batch sizes, for a graph with a dynamic batch; a fixed graph knows its own.
         workspace: most bytes of scratch memory on the GPU; None lets the library decide.
         optimization_level: 0 (quick build) to 5 (fast engine); None is the library's default, 3.
-        timing_cache: file of measured kernels, read if it is there and written after the build;
-            makes the next build on the same GPU and version quick. TensorRT only.
+        retry: try other optimization levels where the build fails at the one asked for.
+        timing_cache: measured kernels, read if they are there and written after the build; makes
+            the next build on the same GPU and version quick. A folder gets one file for each
+            version and GPU, anything with a suffix is the file itself. TensorRT only.
+        tactic_sources: where kernels may come from, as "jit_convolutions"; None is the library's
+            choice. Fewer sources need less memory.
         hardware_compatibility: run on more GPUs than the one built on, at some cost in speed.
         version_compatible: load in later library versions too, at some cost in speed.
-        profiling_verbosity: how much about layers an engine inspector can see.
+        profiling_verbosity: how much about layers an engine inspector can see; no cost in speed.
+        dla_core: build for this DLA core, with the GPU for what it cannot do; None for the GPU.
+        dla_min_coverage: least share of the layers that the DLA must be able to run.
     """
 
     compute_capabilities: tuple[int, ...] = ()
     batch: BatchRange | None = None
     workspace: int | None = None
     optimization_level: int | None = None
+    retry: bool = True
     timing_cache: Path | None = None
+    tactic_sources: tuple[str, ...] | None = None
     hardware_compatibility: HardwareCompatibility = "none"
     version_compatible: bool = False
-    profiling_verbosity: ProfilingVerbosity = "layer_names_only"
+    profiling_verbosity: ProfilingVerbosity = "detailed"
+    dla_core: int | None = None
+    dla_min_coverage: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -96,7 +108,10 @@ class EngineBuild:
         seconds: what the build took.
         network_layers: layers of the parsed network, before any were fused.
         batch: batch sizes it accepts.
-        options: what it was built with.
+        options: what was asked for.
+        optimization_level: the level that it was built at; None for the library's default.
+        gpu: name of the GPU it was built on; None where none was needed.
+        dla: what runs on the DLA, where that was asked for.
         warnings: what the library warned of.
     """
 
@@ -110,6 +125,9 @@ class EngineBuild:
     network_layers: int
     batch: BatchRange
     options: BuildOptions
+    optimization_level: int | None
+    gpu: str | None
+    dla: DlaCoverage | None
     warnings: tuple[str, ...]
 
     def manifest(self) -> dict[str, Any]:
@@ -124,6 +142,13 @@ class EngineBuild:
             "batch": str(self.batch),
             "network_layers": self.network_layers,
             "seconds": round(self.seconds, 3),
+            "platform": this_platform(),
+            "gpu": self.gpu,
+            "optimization_level": self.optimization_level,
+            "workspace": self.options.workspace,
+            "tactic_sources": self.options.tactic_sources and list(self.options.tactic_sources),
+            "profiling_verbosity": self.options.profiling_verbosity,
+            "dla": self.dla and {"core": self.options.dla_core, "coverage": self.dla.share},
             "hardware_compatibility": self.options.hardware_compatibility,
             "version_compatible": self.options.version_compatible,
             "warnings": list(self.warnings),

@@ -2,47 +2,43 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any
 
+from yolov12edge.engine.dialect import Dialect, Silence, Voice
+from yolov12edge.engine.dla import DlaCoverage
+from yolov12edge.engine.memory import check_memory
 from yolov12edge.engine.monitor import BuildMonitor
 from yolov12edge.engine.onnx_file import OnnxNetwork
 from yolov12edge.engine.options import BatchRange, BuildOptions
-from yolov12edge.errors import ExportError
-from yolov12edge.runtime.tensorrt_log import log_of, one_line
+from yolov12edge.engine.parse_errors import parse_error
+from yolov12edge.errors import ExportError, UnsupportedError
+from yolov12edge.runtime.tensorrt_log import Captured, log_of
 
-
-class Dialect(Protocol):
-    """What one library, in one version, wants said differently."""
-
-    title: str
-    library: ModuleType
-
-    def network_flags(self) -> int:
-        """Flags for Builder.create_network."""
-
-    def check_capabilities(self, wanted: tuple[int, ...]) -> None:
-        """Raise UnsupportedError unless it can build for these GPU architectures here."""
-
-    def configure(self, config: Any, options: BuildOptions, network: OnnxNetwork) -> None:
-        """Put the options into an IBuilderConfig."""
-
-    def watch(self, config: Any, monitor: BuildMonitor) -> None:
-        """Have the build report to `monitor`, where the library can."""
-
-    def finish(self, config: Any, options: BuildOptions) -> None:
-        """What remains to be done after a successful build."""
+DEFAULT_LEVEL = 3
+HIGHEST_LEVEL = 5
+MOST_RETRIES = 3
 
 
 @dataclass(frozen=True)
 class BuiltPlan:
-    """A plan's bytes (the library's own memory), the network's layers, and warnings."""
+    """A plan's bytes (the library's own memory) and how it came about.
+
+    Attributes:
+        content: the plan.
+        layers: of the parsed network.
+        level: optimization level it was built at; None for the library's default.
+        dla: what runs on the DLA, where that was asked for.
+        warnings: what the library warned of.
+    """
 
     content: memoryview
     layers: int
+    level: int | None
+    dla: DlaCoverage | None
     warnings: tuple[str, ...]
 
 
@@ -52,37 +48,116 @@ def build_plan(
     batch: BatchRange,
     options: BuildOptions,
     monitor: BuildMonitor,
+    voice: Voice | None = None,
 ) -> BuiltPlan:
-    """Parse, configure and build.
+    """Parse, configure and build; where that fails, again at other optimization levels.
+
+    Args:
+        voice: takes remarks: what a DLA covers, memory that may be short, retries.
 
     Raises:
         ExportError: the library cannot parse or cannot build it; names the node and the reason.
+            Or the DLA can run too little of it.
+        UsageError, UnsupportedError: options that make no sense, or that this library lacks.
     """
+    voice = voice or Silence()
     library = dialect.library
     title = f"{dialect.title} {library.__version__}"
+    dialect.check_options(options, network)
+    for warning in check_memory(network.path, options.workspace, dialect.gpu_memory()):
+        voice.warn(warning)
     log = log_of(library)
     with log.capture() as said:
         builder = library.Builder(log.logger)
-        definition = builder.create_network(dialect.network_flags())
+        definition = builder.create_network(dialect.network_flags(options))
         parser = library.OnnxParser(definition, log.logger)
         if not parser.parse_from_file(str(network.path)):
             errors = [parser.get_error(index) for index in range(parser.num_errors)]
-            raise _parse_error(title, network, errors, said.reason("it gave no reason"))
-        config = builder.create_builder_config()
-        dialect.configure(config, options, network)
-        dialect.watch(config, monitor)
-        if network.input_shape[0] is None:
-            _add_profile(builder, config, network, batch)
-        memory = builder.build_serialized_network(definition, config)
-        if monitor.error is not None:
-            raise monitor.error
-        if memory is None:
-            raise ExportError(
-                f"{title} cannot build {network.path}: {said.reason('it gave no reason')}",
-                _build_hint(said.errors),
+            raise parse_error(title, network, errors, said.reason("it gave no reason"))
+        dialect.adapt(definition, options, network)
+        dla: DlaCoverage | None = None
+        for level, following in _ladder(dialect, options):
+            said.errors.clear()
+            config = builder.create_builder_config()
+            dialect.configure(config, options, network, level)
+            if dla is None:
+                dla = _check_dla(dialect, builder, definition, config, options, voice)
+            dialect.watch(config, monitor)
+            if network.input_shape[0] is None:
+                _add_profile(builder, config, network, batch)
+            build = functools.partial(builder.build_serialized_network, definition, config)
+            memory: Any = monitor.run(build, dialect.reports_progress)
+            if monitor.error is not None:
+                raise monitor.error
+            if memory is not None:
+                dialect.finish(config, options)
+                warnings = tuple(said.warnings)
+                return BuiltPlan(memoryview(memory), definition.num_layers, level, dla, warnings)
+            if monitor.interrupted or following is None or _hopeless(said.errors):
+                break
+            voice.warn(
+                f"{title} failed at optimization level {_named(level)}: {_reason(said)}; "
+                f"trying level {following}"
             )
-        dialect.finish(config, options)
-        return BuiltPlan(memoryview(memory), definition.num_layers, tuple(said.warnings))
+        raise ExportError(
+            f"{title} cannot build {network.path}: {_reason(said)}",
+            _build_hint(said.errors, options),
+        )
+
+
+def set_common_options(library: ModuleType, config: Any, options: BuildOptions) -> None:
+    """Put what every version of both libraries has into an IBuilderConfig.
+
+    Raises:
+        UnsupportedError: a tactic source this version lacks.
+    """
+    if options.workspace is not None:
+        config.set_memory_pool_limit(library.MemoryPoolType.WORKSPACE, options.workspace)
+    verbosity = options.profiling_verbosity.upper()
+    config.profiling_verbosity = getattr(library.ProfilingVerbosity, verbosity)
+    if options.tactic_sources is not None:
+        config.set_tactic_sources(_tactic_mask(library, options.tactic_sources))
+
+
+def _tactic_mask(library: ModuleType, names: Sequence[str]) -> int:
+    known: dict[str, Any] = library.TacticSource.__members__
+    wanted = [name.upper().replace("-", "_") for name in names]
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise UnsupportedError(
+            f"this version ({library.__version__}) has no tactic source {unknown[0].lower()}",
+            f"it has: {', '.join(name.lower() for name in known)}",
+        )
+    return sum(1 << int(known[name]) for name in dict.fromkeys(wanted))
+
+
+def _ladder(dialect: Dialect, options: BuildOptions) -> Iterator[tuple[int | None, int | None]]:
+    """(level, the one after it or None): what was asked for, then upwards, then downwards.
+
+    Upwards first, because low levels leave out the kernels that a build fails for want of.
+    """
+    first = options.optimization_level
+    levels: list[int | None] = [first]
+    if options.retry and dialect.has_levels:
+        start = DEFAULT_LEVEL if first is None else first
+        others = [*range(start + 1, HIGHEST_LEVEL + 1), *range(start - 1, -1, -1)]
+        levels += others[:MOST_RETRIES]
+    return zip(levels, [*levels[1:], None], strict=True)
+
+
+def _check_dla(
+    dialect: Dialect,
+    builder: Any,
+    definition: Any,
+    config: Any,
+    options: BuildOptions,
+    voice: Voice,
+) -> DlaCoverage | None:
+    coverage = dialect.coverage(builder, definition, config, options)
+    if coverage is not None:
+        voice.info(coverage.table())
+        coverage.check(options.dla_min_coverage)
+    return coverage
 
 
 def _add_profile(builder: Any, config: Any, network: OnnxNetwork, batch: BatchRange) -> None:
@@ -97,40 +172,24 @@ def _add_profile(builder: Any, config: Any, network: OnnxNetwork, batch: BatchRa
     config.add_optimization_profile(profile)
 
 
-def _parse_error(
-    title: str, network: OnnxNetwork, errors: Sequence[Any], otherwise: str
-) -> ExportError:
-    if not errors:
-        return ExportError(f"{title} cannot parse {network.path}: {otherwise}", _PARSE_HINT)
-    name, operator = _node_of(errors[0], network)
-    where = f"node {name or '(unnamed)'} ({operator}): " if operator else ""
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    code = errors[0].code().name
-    hint = _PARSE_HINTS.get(code, _PARSE_HINT)
-    return ExportError(
-        f"{title} cannot parse {network.path}: {where}{_description(errors[0])}{more}",
-        hint.format(operator=operator or "this node", title=title),
-    )
+def _named(level: int | None) -> str:
+    return f"{DEFAULT_LEVEL} (the default)" if level is None else str(level)
 
 
-def _description(error: Any) -> str:
-    """The error's text; of a failed assertion `condition && "text"` only the text."""
-    text = one_line(error.desc())
-    quoted = _ASSERTED.search(text)
-    return quoted.group(1) if quoted else text
+def _reason(said: Captured) -> str:
+    return said.reason("it gave no reason")
 
 
-def _node_of(error: Any, network: OnnxNetwork) -> tuple[str, str]:
-    """Name and operator of the node an error is about; ("", "") where it is about none."""
-    if hasattr(error, "node_operator") and error.node_operator():
-        return error.node_name(), error.node_operator()
-    # Before TensorRT 10 an error carries only the node's number.
-    index = error.node()
-    return network.nodes[index] if 0 <= index < len(network.nodes) else ("", "")
-
-
-def _build_hint(errors: Sequence[str]) -> str:
+def _hopeless(errors: Sequence[str]) -> bool:
+    """No other optimization level would change this."""
     text = " ".join(errors).lower()
+    return any(word in text for word in ("memory", "workspace", "cuda", "gemm is not supported"))
+
+
+def _build_hint(errors: Sequence[str], options: BuildOptions) -> str:
+    text = " ".join(errors).lower()
+    if "workspace" in text and options.workspace is not None:
+        return f"pass a larger --workspace than {options.workspace >> 20} MiB, or none"
     if "memory" in text or "workspace" in text:
         return "free GPU memory, or pass another --workspace"
     if "fp32 gemm is not supported" in text:
@@ -138,22 +197,3 @@ def _build_hint(errors: Sequence[str]) -> str:
     if "cuda" in text:
         return "check the NVIDIA driver, or name the target's GPU with --target"
     return "see what the graph holds: yolov12edge inspect model.onnx"
-
-
-_ASSERTED = re.compile(r'&& "(.+)"$')
-_PARSE_HINT = "see what the graph holds: yolov12edge inspect model.onnx"
-_NO_OPERATOR = (
-    "{operator} is no operator of {title}: export the model again with yolov12edge export, "
-    "or take the node out"
-)
-_OTHER_FORM = "export with another --opset: {title} lacks this form of {operator}"
-_PARSE_HINTS = {
-    "INVALID_NODE": _NO_OPERATOR,
-    "UNSUPPORTED_NODE": _NO_OPERATOR,
-    "UNSUPPORTED_NODE_ATTR": _OTHER_FORM,
-    "UNSUPPORTED_NODE_INPUT": _OTHER_FORM,
-    "UNSUPPORTED_NODE_DATATYPE": "export in another precision: {title} lacks this {operator}",
-    "UNSUPPORTED_NODE_DYNAMIC": "export with a fixed image size",
-    "UNSUPPORTED_NODE_SHAPE": "export with a fixed image size",
-    "MODEL_DESERIALIZE_FAILED": "export again, with a lower --opset if the library is old",
-}

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from yolov12edge import __version__
+from yolov12edge.data import Letterbox
 from yolov12edge.errors import CheckpointError, UnsupportedError, UsageError
 from yolov12edge.pipeline.bundle_constants import PLAN_FILE, model_name, render_constants
-from yolov12edge.pipeline.bundle_golden import choose_pictures, record, write_goldens
+from yolov12edge.pipeline.bundle_golden import write_goldens
+from yolov12edge.pipeline.golden import choose_pictures, record
 from yolov12edge.pipeline.manifest import MANIFEST_NAME, Manifest, changed_files, read_manifest
 from yolov12edge.pipeline.recipe import load_recipe
 from yolov12edge.pipeline.run_folder import main_artifact
@@ -120,7 +122,11 @@ def write_bundle(request: BundleRequest, progress: Progress | None = None) -> Bu
     with _open_recorder(artifact, manifest, request.runtime) as runner:
         recorded_with = f"{runner.name} {runner.version}"
         pictures = choose_pictures(request.images, request.data, request.golden)
-        goldens = record(runner, manifest, pictures, request.golden, progress)
+        letterbox = manifest.input.letterbox
+        fitted = Letterbox(
+            *manifest.model.imgsz, pad_value=letterbox.pad_value, center=letterbox.center
+        )
+        goldens = record(runner, fitted, pictures, request.golden, progress)
         request.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(
             prefix=".bundle-", suffix=".part", dir=request.out

@@ -15,7 +15,6 @@ from yolov12edge.checkpoints import Checkpoint, build_detector, fetch_published,
 from yolov12edge.data import Dataset, Letterbox, read_image, to_batch
 from yolov12edge.engine import (
     BatchRange,
-    BuildOptions,
     EngineBuild,
     build_engine,
     builder_available,
@@ -26,7 +25,9 @@ from yolov12edge.export import ExportOptions, OnnxExport, Parity, check_parity, 
 from yolov12edge.files import readable_size, sha256_file, write_bytes, write_json
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.bench import bench_run
+from yolov12edge.pipeline.build import recipe_options
 from yolov12edge.pipeline.coco_images import fetch_coco_images
+from yolov12edge.pipeline.golden import record_run
 from yolov12edge.pipeline.image_sources import (
     FEW_IMAGES,
     CalibrationImages,
@@ -66,6 +67,8 @@ from yolov12edge.quantize import (
     describe_images,
     domain_gap,
 )
+from yolov12edge.runtime.golden import GOLDEN_NAME
+from yolov12edge.runtime.torch import TorchRunner
 
 FP32_FILE = "model.onnx"
 FP16_FILE = "model.fp16.onnx"
@@ -264,6 +267,8 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
             int8 = _to_int8(request, recipe, stage, exported, half, calibration, voice, progress)
             artifact = int8.conversion.path
         engine, reason = _build(request, recipe, artifact, batch, voice, progress)
+        if recipe.builds_engine:
+            _record_goldens(stage, detector, size, judges, calibration, progress)
         files = [path for path in (exported.path, half and half.path, artifact) if path]
         drift = _verify(request, recipe, detector, judges, files, progress)
         bench = None
@@ -491,11 +496,9 @@ def _build(
             artifact,
             artifact.with_name(PLAN_FILE),
             recipe.backend,
-            BuildOptions(
-                compute_capabilities=recipe.compute_capabilities,
-                batch=None if batch.fixed else batch,
-            ),
+            recipe_options(recipe, None if batch.fixed else batch),
             progress,
+            voice,
         )
     except UnsupportedError as error:
         return None, error.message
@@ -505,6 +508,20 @@ def _build(
         f"{readable_size(engine.size)} in {engine.seconds:.1f} s"
     )
     return engine, None
+
+
+def _record_goldens(
+    stage: Path,
+    detector: Detector,
+    size: tuple[int, int],
+    judges: Dataset | None,
+    calibration: CalibrationImages | None,
+    progress: Progress,
+) -> None:
+    """What the checkpoint finds on a few images, for the device to compare with."""
+    files = judges.images if judges else calibration.files if calibration else ()
+    reference = TorchRunner(detector, *size)
+    record_run(stage / GOLDEN_NAME, reference, Letterbox(*size), files, progress)
 
 
 def _verify(

@@ -11,15 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from yolov12edge.engine.inspection import EngineInspection
 from yolov12edge.files import readable_size
-from yolov12edge.pipeline.inspect import (
-    Inspection,
-    OnnxInspection,
-    PlanInspection,
-    RunInspection,
-    TensorSummary,
-)
-from yolov12edge.runtime.plan_runner import TITLES
+from yolov12edge.pipeline.inspect import Inspection, RunInspection
+from yolov12edge.pipeline.inspect_engine_render import render_engine
+from yolov12edge.pipeline.inspect_onnx import OnnxInspection, TensorSummary
+from yolov12edge.pipeline.inspect_plan import PlanInspection
+from yolov12edge.runtime.plan_origin import TITLES
 from yolov12edge.tables import add_numbers, new_fields, new_table, spaced
 
 _WIDTH = 66
@@ -32,6 +30,8 @@ def render_inspection(found: Inspection | dict[str, Any]) -> RenderableType:
         return _onnx(found)
     if isinstance(found, PlanInspection):
         return _plan(found)
+    if isinstance(found, EngineInspection):
+        return render_engine(found)
     if isinstance(found, RunInspection):
         return _run(found)
     return _checkpoint(found)
@@ -75,10 +75,10 @@ def _onnx(found: OnnxInspection) -> RenderableType:
     return _fields(found.path, facts)
 
 
-def _plan(found: PlanInspection) -> Table:
+def _plan(found: PlanInspection) -> RenderableType:
     title = TITLES[found.backend]
     prefix = f"yes, {found.prefix_bytes} bytes; take it off with --strip FILE"
-    return _fields(
+    facts = _fields(
         found.path,
         {
             "kind": f"{title} plan, {readable_size(found.bytes)}",
@@ -88,8 +88,12 @@ def _plan(found: PlanInspection) -> Table:
             "prefix": prefix if found.prefix is not None else "none, raw plan bytes",
             "manifest": f"{found.manifest}: the hash agrees" if found.manifest else "none",
             "runs here": f"{'yes' if found.runs_here else 'no'}, {found.reason}",
+            "layers": "" if found.engine else f"not known: {found.engine_reason}",
         },
     )
+    if found.engine is None:
+        return facts
+    return spaced([facts, render_engine(found.engine, f"layers, {found.engine_reason}")])
 
 
 def _run(found: RunInspection) -> RenderableType:

@@ -52,6 +52,18 @@ class Reasons(_Strict):
     attention: Line
 
 
+class BuildChoice(_Strict):
+    """How the builder is told, where the target is better off with more than its defaults.
+
+    Attributes:
+        workspace_mib: most GPU scratch memory, in MiB.
+        optimization_level: 0 (quick build) to 5 (fast engine).
+    """
+
+    workspace_mib: Annotated[int, Field(ge=1)] | None = None
+    optimization_level: Annotated[int, Field(ge=0, le=5)] | None = None
+
+
 class Recipe(_Strict):
     """How to export, build and run for one target.
 
@@ -66,6 +78,7 @@ class Recipe(_Strict):
         opset_ceiling: the newest of the opsets 13 to 21 that this backend version reads.
         precision: default and allowed.
         strongly_typed: the builder takes every type from the graph.
+        build: what the builder is told beyond its defaults.
         attention: layout of the exported attention, see `yolov12edge.export.AttentionVariant`.
         why: one line for each choice.
         jetpack: the JetPack release of a Jetson.
@@ -87,6 +100,7 @@ class Recipe(_Strict):
     opset_ceiling: Opset
     precision: PrecisionChoice
     strongly_typed: bool = False
+    build: BuildChoice = BuildChoice()
     attention: Attention
     why: Reasons
     jetpack: str | None = None
@@ -100,6 +114,8 @@ class Recipe(_Strict):
             raise ValueError(f"opset {self.opset} is above opset_ceiling {self.opset_ceiling}")
         if self.builds_engine != (self.build_hint is not None):
             raise ValueError("build_hint belongs to tensorrt and tensorrt_rtx, and is needed there")
+        if self.build != BuildChoice() and not self.builds_engine:
+            raise ValueError(f"{self.backend} builds nothing: leave out build")
         if self.compute_capabilities and not self.builds_engine:
             raise ValueError(f"{self.backend} has no compute_capabilities")
         if self.build_hint is not None:

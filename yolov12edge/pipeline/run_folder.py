@@ -18,6 +18,8 @@ OWN_FILES = (
     "model.int8.onnx",
     "calibration.json",
     "engine.plan",
+    "engine.plan.json",
+    "golden.npz",
     "drift.json",
     "bench.json",
     "report.html",

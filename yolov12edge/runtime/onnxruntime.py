@@ -18,9 +18,13 @@ import onnxruntime
 
 from yolov12edge.errors import CheckpointError
 from yolov12edge.runtime.graph_io import find_output, resolve_input
+from yolov12edge.runtime.onnxruntime_providers import (
+    CPU,
+    Provider,
+    check_provider,
+    gpu_providers,
+)
 from yolov12edge.runtime.runner import ClosingRunner, FloatArray, check_images, run_in_batches
-
-CPU = ("CPUExecutionProvider",)
 
 # FP16 has 11 significant bits; two roundings in a row stay below this.
 FP16_TOLERANCE = 2e-3
@@ -33,7 +37,7 @@ class OnnxRuntimeRunner(ClosingRunner):
 
     Args:
         path: the .onnx file.
-        providers: execution providers, best first.
+        runtime: "onnxruntime" for the CPU, or one of `onnxruntime_providers.GPU_RUNTIMES`.
         threads: CPU threads; ONNX Runtime's own choice if None.
         size: (height, width) to use where the graph leaves them open.
 
@@ -41,19 +45,23 @@ class OnnxRuntimeRunner(ClosingRunner):
         CheckpointError: the file is damaged or not a detector with one image input and one
             (B, 4 + classes, A) output.
         UsageError: `size` is missing where it is needed, or differs from a fixed input.
+        UnsupportedError: the provider is not there, or does not start.
     """
-
-    name = "onnxruntime"
 
     def __init__(
         self,
         path: Path,
-        providers: Sequence[str] = CPU,
+        runtime: str = "onnxruntime",
         threads: int | None = None,
         size: tuple[int, int] | None = None,
     ) -> None:
         self._path = path
+        self.name = runtime
+        providers = [CPU]
+        if runtime != "onnxruntime":
+            providers = gpu_providers(runtime, path, onnxruntime.get_available_providers())
         self._session = _open_session(str(path), providers, threads)
+        check_provider(path, providers[0][0], self._session.get_providers())
         self.version = str(onnxruntime.__version__)
         self.device = ", ".join(
             name.removesuffix("ExecutionProvider") for name in self._session.get_providers()
@@ -111,7 +119,7 @@ def judge_is_trustworthy() -> tuple[bool, str]:
     """
     x = np.linspace(-16, 16, 4097).astype(np.float16)
     expected = 1 / (1 + np.exp(-x.astype(np.float64)))
-    session = _open_session(_sigmoid_model(len(x)), CPU, threads=1)
+    session = _open_session(_sigmoid_model(len(x)), [CPU], threads=1)
     (found,) = session.run(None, {"x": x})
     error = np.abs(found.astype(np.float64) - expected) / expected
     # Below 2**-14 FP16 is subnormal: relative errors are large there and no score is that small.
@@ -126,7 +134,7 @@ def judge_is_trustworthy() -> tuple[bool, str]:
 
 
 def _open_session(
-    model: str | bytes, providers: Sequence[str], threads: int | None
+    model: str | bytes, providers: Sequence[Provider], threads: int | None
 ) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from yolov12edge.data.letterbox import Letterbox
 from yolov12edge.errors import CheckpointError, UsageError
+from yolov12edge.runtime.golden import check_on_device
 from yolov12edge.runtime.metadata import artifact_info
+from yolov12edge.runtime.onnxruntime_providers import GPU_RUNTIMES
 from yolov12edge.runtime.runner import Runner
 
 TORCH_SUFFIXES = (".pt", ".pth", ".safetensors")
@@ -17,6 +19,7 @@ PLAN_SUFFIXES = (".plan", ".engine")
 RUNTIMES = {
     "torch": TORCH_SUFFIXES,
     "onnxruntime": ONNX_SUFFIXES,
+    **dict.fromkeys(GPU_RUNTIMES, ONNX_SUFFIXES),
     "openvino": ONNX_SUFFIXES,
     "tensorrt": PLAN_SUFFIXES,
     "tensorrt_rtx": PLAN_SUFFIXES,
@@ -66,10 +69,10 @@ def open_runner(
         from yolov12edge.runtime.torch import open_torch
 
         return open_torch(path, threads=threads, size=imgsz)
-    if runtime == "onnxruntime":
+    if runtime == "onnxruntime" or runtime in GPU_RUNTIMES:
         from yolov12edge.runtime.onnxruntime import OnnxRuntimeRunner
 
-        return OnnxRuntimeRunner(path, threads=threads, size=imgsz)
+        return OnnxRuntimeRunner(path, runtime, threads=threads, size=imgsz)
     if runtime == "openvino":
         from yolov12edge.runtime.openvino import OpenVinoRunner
 
@@ -91,10 +94,20 @@ def open_artifact(
 ) -> Artifact:
     """`open_runner`, with the letterbox and the class names that the artifact asks for.
 
-    Where an artifact says nothing, images are centred on 114 gray, as YOLOv12 was trained.
+    Where an artifact says nothing, images are centred on 114 gray, as YOLOv12 was trained. On a GPU
+    the golden inputs beside the artifact are run once.
+
+    Raises:
+        EdgeError: as `open_runner`, or CheckpointError where metadata and artifact disagree.
+        GateFailed: the artifact yields NaN, or nothing where the checkpoint found something.
     """
     runner = open_runner(path, runtime, threads, imgsz)
     _, _, height, width = runner.input_shape
+    try:
+        check_on_device(path, runner)
+    except BaseException:
+        runner.close()
+        raise
     if runner.name == "torch":
         return Artifact(runner, Letterbox(height, width), getattr(runner, "names", None))
     info = artifact_info(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from yolov12edge.errors import UnsupportedError
-from yolov12edge.runtime.plan_runner import PlanRunner, check_backend
+from yolov12edge.runtime.plan_runner import PlanRunner, open_plan
 
 OLDEST = (8, 5)
 NEWEST_MAJOR = 11
@@ -39,10 +39,9 @@ def open_tensorrt(path: Path, device: int = 0) -> PlanRunner:
     """A Runner for a TensorRT plan (.plan, or .engine with an Ultralytics prefix).
 
     Raises:
-        UsageError, CheckpointError, UnsupportedError: as PlanRunner says.
+        UsageError, CheckpointError, UnsupportedError: as `open_plan` says.
     """
-    check_backend(path, "tensorrt")
-    return PlanRunner("tensorrt", load_library(), path, device)
+    return open_plan(path, "tensorrt", load_library, device)
 
 
 _INSTALL = (

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import ModuleType
 
 from yolov12edge.errors import UnsupportedError
-from yolov12edge.runtime.plan_runner import PlanRunner, check_backend
+from yolov12edge.runtime.plan_runner import PlanRunner, open_plan
 
 
 def load_library() -> ModuleType:
@@ -32,7 +32,6 @@ def open_tensorrt_rtx(path: Path, device: int = 0) -> PlanRunner:
     """A Runner for a TensorRT-RTX plan.
 
     Raises:
-        UsageError, CheckpointError, UnsupportedError: as PlanRunner says.
+        UsageError, CheckpointError, UnsupportedError: as `open_plan` says.
     """
-    check_backend(path, "tensorrt_rtx")
-    return PlanRunner("tensorrt_rtx", load_library(), path, device)
+    return open_plan(path, "tensorrt_rtx", load_library, device)

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from yolov12edge.bench.report import Memory, Precision, Stages, Timing
+from yolov12edge.bench.statistics import summarize
+from yolov12edge.bench.verdict import int8_text, int8_verdicts, verdict
+
+RNG = np.random.default_rng(2)
+
+
+def timing(
+    name: str, milliseconds: float, precision: Precision | None, runtime: str = "tensorrt"
+) -> tuple[Timing, list[float]]:
+    times = list(milliseconds * RNG.lognormal(0, 0.01, 60))
+    return (
+        Timing(
+            name=name,
+            sha256=None,
+            precision=precision,
+            runtime=runtime,
+            version="10",
+            device="GPU",
+            input_shape=(1, 3, 640, 640),
+            warmup=3,
+            transfers=None,
+            cuda_graph=None,
+            wait=None,
+            latency_ms=summarize(times),
+            throughput=1e3 / milliseconds,
+            window=None,
+            stages_ms=Stages(decode=None, letterbox=1, copies=1, infer=milliseconds, nms=1),
+            memory=Memory(file=None, loaded=None),
+        ),
+        times,
+    )
+
+
+def judged(*entries: tuple[Timing, list[float]]) -> tuple[list[Timing], dict[str, list[float]]]:
+    return [entry[0] for entry in entries], {entry[0].name: entry[1] for entry in entries}
+
+
+def test_int8_that_is_faster_earned_its_keep() -> None:
+    timings, times = judged(timing("f16", 2.0, "fp16"), timing("i8", 1.0, "int8"))
+    (found,) = int8_verdicts(timings, times)
+    assert found.earned
+    assert found.ratio == pytest.approx(0.5, rel=0.02)
+    text = int8_text(found, timings)
+    assert text.startswith("INT8 earned its keep: ")
+    assert "times as fast as FP16" in text
+
+
+def test_int8_that_is_slower_did_not() -> None:
+    timings, times = judged(timing("f16", 2.0, "fp16"), timing("i8", 3.0, "int8"))
+    (found,) = int8_verdicts(timings, times)
+    text = int8_text(found, timings)
+    assert not found.earned
+    assert text.startswith("INT8 did not earn its keep: 1.5")
+    assert text.endswith("use FP16")
+
+
+def test_int8_that_is_as_fast_did_not() -> None:
+    timings, times = judged(timing("f16", 2.0, "fp16"), timing("i8", 2.0, "int8"))
+    times["i8"] = list(reversed(times["f16"]))
+    (found,) = int8_verdicts(timings, times)
+    assert found.low < 1 < found.high
+    assert int8_text(found, timings).endswith("use FP16")
+
+
+def test_int8_is_compared_with_fp16_of_its_own_runtime() -> None:
+    timings, times = judged(
+        timing("f32", 4.0, "fp32"),
+        timing("f16", 2.0, "fp16"),
+        timing("slow16", 3.0, "fp16"),
+        timing("cpu16", 0.1, "fp16", "openvino"),
+        timing("i8", 2.5, "int8"),
+    )
+    (found,) = int8_verdicts(timings, times)
+    assert (found.against, found.earned) == ("f16", False)
+
+
+def test_without_fp16_fp32_is_the_measure() -> None:
+    timings, times = judged(timing("f32", 4.0, "fp32"), timing("i8", 2.0, "int8"))
+    (found,) = int8_verdicts(timings, times)
+    assert found.against == "f32"
+    assert "as FP32" in int8_text(found, timings)
+
+
+def test_nothing_to_compare_with() -> None:
+    timings, times = judged(timing("i8", 2.0, "int8"), timing("other", 2.0, None))
+    assert int8_verdicts(timings, times) == ()
+
+
+def test_one_after_the_other_there_is_no_interval() -> None:
+    timings, _ = judged(timing("a", 4.0, "fp16"), timing("b", 2.0, "int8"))
+    text = verdict(timings, {})
+    assert text.startswith("fastest by its median: b, ")
+    assert "no interval" in text
+    assert int8_verdicts(timings, {}) == ()

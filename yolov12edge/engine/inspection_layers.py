@@ -1,0 +1,250 @@
+"""Layers of an engine, read from the JSON of TensorRT's engine inspector.
+
+Three generations are read, whatever wrote them (IEngineInspector, trtexec --exportLayerInfo):
+TensorRT 8.4 to 10 with `Bindings` and `Format/Datatype`, TensorRT 11 with `I/O Tensors` and the two
+apart, and from any version a plan that was built without detail, whose layers are names only.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from yolov12edge.errors import CheckpointError
+from yolov12edge.runtime.layer_names import NOWHERE, block_of, myelin_region, nodes_of
+
+Role = Literal["compute", "reformat", "quantize", "nothing"]
+
+_HINT = (
+    "pass what trtexec --exportLayerInfo=FILE wrote, or IEngineInspector.get_engine_information "
+    "in JSON"
+)
+# Longest first: "bfloat16" holds "float16", "float16" holds "float".
+_TYPES = (
+    ("bfloat16", "bf16"),
+    ("bf16", "bf16"),
+    ("float16", "fp16"),
+    ("fp16", "fp16"),
+    ("half", "fp16"),
+    ("fp8", "fp8"),
+    ("float8", "fp8"),
+    ("fp4", "fp4"),
+    ("uint8", "uint8"),
+    ("int8", "int8"),
+    ("int4", "int4"),
+    ("int32", "int32"),
+    ("int64", "int64"),
+    ("bool", "bool"),
+    ("fp32", "fp32"),
+    ("float", "fp32"),
+)
+_BITS = {
+    "fp32": 32, "fp16": 16, "bf16": 16, "fp8": 8, "fp4": 4, "int8": 8, "uint8": 8, "int4": 4,
+    "int32": 32, "int64": 64, "bool": 8,
+}  # fmt: skip
+# Operations in the names of kernels that TensorRT compiles are cut to three or four letters:
+# __myl_TraSliResMov_myl0_3 transposes, slices, reshapes and moves.
+_KERNEL = re.compile(r"__?myl_([A-Za-z]+)")
+_MOVES = ("Transpose", "Slice", "Reshape", "Move", "Concat", "Replicate", "Copy", "Shuffle")
+_QUANTIZES = ("Quantize", "Dequantize")
+
+
+class EngineTensor(BaseModel):
+    """A tensor of an engine; None where it is not told."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    dtype: str | None = None
+    shape: tuple[int, ...] | None = None
+    format: str | None = None
+
+    @property
+    def bytes(self) -> int | None:
+        """Its size; None without a type or with an open dimension."""
+        if self.dtype is None or self.shape is None or any(side < 0 for side in self.shape):
+            return None
+        return math.prod(self.shape) * _BITS[self.dtype] // 8
+
+
+class EngineLayer(BaseModel):
+    """One layer of an engine.
+
+    Attributes:
+        kind: TensorRT's own name for it: CaskConvolution, gemm, kgen, Reformat; "" if not told.
+        role: "reformat" only moves or converts data, "quantize" is a Q/DQ that was not fused,
+            "nothing" takes no time by itself.
+        precision: what it computes in; None if not told.
+        nodes: graph nodes it was made of, as far as its name or metadata tells.
+        block: the network's block; NOWHERE if none.
+        weight_bytes, activation_bytes: of its constants, and of what it writes.
+        ms: time of one run; None without a profile.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: str
+    role: Role
+    precision: str | None
+    nodes: tuple[str, ...]
+    block: str
+    tactic: str
+    weight_bytes: int
+    activation_bytes: int
+    ms: float | None = None
+
+    @property
+    def fused_attention(self) -> bool:
+        """One of TensorRT's kernels for a whole attention (_gemm_mha_v2, fmha, ...)."""
+        return bool(re.search(r"mha", f"{self.name} {self.tactic}".split("/")[-1], re.IGNORECASE))
+
+
+def parse_layers(document: Any) -> tuple[list[EngineLayer], bool]:
+    """Layers in the order they run, and whether they are detailed or names only.
+
+    Args:
+        document: the inspector's JSON, or just its list of layers.
+
+    Raises:
+        CheckpointError: it is something else.
+    """
+    entries = document.get("Layers") if isinstance(document, dict) else document
+    if not isinstance(entries, list) or not entries:
+        raise CheckpointError("there are no layers in this engine information", _HINT)
+    if all(isinstance(entry, str) for entry in entries):
+        return _with_blocks([_named(entry) for entry in entries]), False
+    if not all(isinstance(entry, dict) and isinstance(entry.get("Name"), str) for entry in entries):
+        raise CheckpointError("the layers of this engine information have no names", _HINT)
+    return _with_blocks([_detailed(entry) for entry in entries]), True
+
+
+def parse_ends(document: Any) -> list[EngineTensor]:
+    """Inputs and outputs of the engine: by `Bindings` names only, by `I/O Tensors` in full."""
+    if not isinstance(document, dict):
+        return []
+    listed = document.get("I/O Tensors")
+    if isinstance(listed, list):
+        return [_tensor(entry) for entry in listed if isinstance(entry, dict)]
+    names = document.get("Bindings")
+    listed = names if isinstance(names, list) else []
+    return [EngineTensor(name=name) for name in listed if isinstance(name, str)]
+
+
+def parse_type(text: str) -> str | None:
+    """The element type in a text such as "Row major linear FP16 format" or "Half"."""
+    lowered = text.lower()
+    return next((short for word, short in _TYPES if word in lowered), None)
+
+
+def _named(name: str) -> EngineLayer:
+    nodes = nodes_of(name)
+    return EngineLayer(
+        name=name,
+        kind="",
+        role=_role(name, "", "", nodes),
+        precision=None,
+        nodes=nodes,
+        block=block_of(nodes),
+        tactic="",
+        weight_bytes=0,
+        activation_bytes=0,
+    )
+
+
+def _detailed(entry: dict[str, Any]) -> EngineLayer:
+    name, kind = entry["Name"], _text(entry, "LayerType")
+    nodes = nodes_of(name, _text(entry, "Metadata"))
+    inputs, outputs, constants = (
+        [_tensor(item) for item in _list(entry, key) if isinstance(item, dict)]
+        for key in ("Inputs", "Outputs", "Constants")
+    )
+    weights = [_stored(entry.get(key)) for key in ("Weights", "Bias")]
+    types = [dtype for dtype, _ in weights[:1]] + [tensor.dtype for tensor in (*inputs, *outputs)]
+    return EngineLayer(
+        name=name,
+        kind=kind,
+        role=_role(name, kind, _text(entry, "Origin"), nodes),
+        precision=_text(entry, "Precision").lower() or next(filter(None, types), None),
+        nodes=nodes,
+        block=block_of(nodes),
+        tactic=_text(entry, "TacticName"),
+        weight_bytes=sum(size for _, size in weights) + _total(constants),
+        activation_bytes=_total(outputs),
+    )
+
+
+def _role(name: str, kind: str, origin: str, nodes: Sequence[str]) -> Role:
+    if kind == "NoOp":
+        return "nothing"
+    quantizing = bool(nodes) and all(
+        re.search(r"(Quantize|Dequantize)Linear(_\d+)?$", node) for node in nodes
+    )
+    if origin == "QDQ" or (quantizing and not name.startswith("Reformatting")):
+        return "quantize"
+    if kind == "Reformat" or name.startswith("Reformatting CopyNode") or name.endswith(" copy"):
+        return "reformat"
+    kernel = _KERNEL.match(name)
+    words = re.findall(r"[A-Z][a-z]*", kernel[1]) if kernel else []
+    moves = [any(full.startswith(word) for full in _MOVES) for word in words]
+    quantizes = [any(full.startswith(word) for full in _QUANTIZES) for word in words]
+    if words and all(moves):
+        return "reformat"
+    if words and all(a or b for a, b in zip(moves, quantizes, strict=True)):
+        return "quantize"
+    return "compute"
+
+
+def _with_blocks(layers: list[EngineLayer]) -> list[EngineLayer]:
+    """Give layers whose name says nothing the block of their compiled region, else of the last."""
+    regions: dict[str, str] = {}
+    for layer in layers:
+        region = myelin_region(layer.name)
+        if region is not None and layer.block != NOWHERE:
+            regions.setdefault(region, layer.block)
+    found, last = [], NOWHERE
+    for layer in layers:
+        block = layer.block
+        if block == NOWHERE:
+            block = regions.get(myelin_region(layer.name) or "", last)
+        last = block
+        found.append(layer.model_copy(update={"block": block}))
+    return found
+
+
+def _tensor(entry: dict[str, Any]) -> EngineTensor:
+    told = " ".join(_text(entry, key) for key in ("Format/Datatype", "Datatype", "DataType"))
+    shape = entry.get("Dimensions")
+    whole = isinstance(shape, list) and all(isinstance(side, int) for side in shape)
+    return EngineTensor(
+        name=_text(entry, "Name"),
+        dtype=parse_type(told) or parse_type(_text(entry, "Format")),
+        shape=tuple(shape) if whole and shape is not None else None,
+        format=_text(entry, "Format") or _text(entry, "Format/Datatype") or None,
+    )
+
+
+def _stored(entry: Any) -> tuple[str | None, int]:
+    """Type and bytes of {"Type": "Int8", "Count": 864}."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("Count"), int):
+        return None, 0
+    dtype = parse_type(_text(entry, "Type"))
+    return (dtype, entry["Count"] * _BITS[dtype] // 8) if dtype and entry["Count"] else (None, 0)
+
+
+def _total(tensors: Sequence[EngineTensor]) -> int:
+    return sum(tensor.bytes or 0 for tensor in tensors)
+
+
+def _text(entry: dict[str, Any], key: str) -> str:
+    value = entry.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _list(entry: dict[str, Any], key: str) -> list[Any]:
+    value = entry.get(key)
+    return value if isinstance(value, list) else []

@@ -1,0 +1,238 @@
+"""What is compared before a plan is loaded: its bytes, its manifest and this machine.
+
+A plan that does not fit makes TensorRT crash, hang or print a page of its own; here it is one line.
+None of this loads TensorRT.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from yolov12edge.errors import CheckpointError, UnsupportedError
+from yolov12edge.runtime.cuda import Gpu
+from yolov12edge.runtime.metadata import MAX_MANIFEST_BYTES
+from yolov12edge.runtime.plan_file import PlanHeader, read_plan, read_plan_header
+
+TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
+MANIFEST_NAME = "manifest.json"
+# Without a run folder, `build` describes a plan in a file of its own: engine.plan.json.
+SIDECAR_SUFFIX = ".json"
+
+AMPERE = 80
+
+# A TensorRT-RTX plan runs on Windows and Linux alike.
+PORTABLE_BACKENDS = ("tensorrt_rtx",)
+
+
+@dataclass(frozen=True)
+class PlanOrigin:
+    """Where a plan comes from: its header completed by what was written down about it.
+
+    Attributes:
+        version: library version that built it, or None where nobody knows.
+        compute_capabilities: architectures built for, 86 for SM 8.6; empty where nobody knows.
+        compatibility: the hardware compatibility level it was built with: "none", "ampere_plus" or
+            "same_compute_capability".
+        version_compatible: built to be loaded by later library versions.
+        platform: operating system and processor it was built on, "linux-aarch64", or None.
+        dla_core: the DLA core it was built for, or None.
+        recorded: a manifest or sidecar describes exactly this plan.
+    """
+
+    version: str | None
+    compute_capabilities: tuple[int, ...]
+    compatibility: str = "none"
+    version_compatible: bool = False
+    platform: str | None = None
+    dla_core: int | None = None
+    recorded: bool = False
+
+
+@dataclass(frozen=True)
+class ExaminedPlan:
+    """A plan that may be loaded as far as its file says.
+
+    Attributes:
+        path: the file.
+        backend: the library that loads it.
+        content: the raw plan without any prefix.
+        sha256: of `content`, in hex.
+        origin: where it comes from.
+        notes: what is unusual about it, one line each.
+    """
+
+    path: Path
+    backend: str
+    content: bytes
+    sha256: str
+    origin: PlanOrigin
+    notes: tuple[str, ...]
+
+
+def this_platform() -> str:
+    """Operating system and processor: "linux-x86_64"."""
+    return f"{platform.system()}-{platform.machine()}".lower()
+
+
+def examine_plan(path: Path, backend: str) -> ExaminedPlan:
+    """Read a plan and compare everything that needs neither a library nor a GPU.
+
+    Raises:
+        UsageError, CheckpointError: no such file, not a whole plan, or not the one that its
+            manifest describes.
+        UnsupportedError: another backend's plan, or built on another operating system.
+    """
+    check_backend(path, backend)
+    header, content = read_plan(path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    origin = plan_origin(path, header, sha256)
+    check_platform(path, origin, backend)
+    notes = []
+    if header.offset:
+        notes.append(
+            f"{path} starts with an Ultralytics prefix, which TensorRT's own tools refuse; "
+            "`yolov12edge inspect --strip` takes it off"
+        )
+    if not origin.recorded:
+        notes.append(
+            f"no {MANIFEST_NAME} describes {path}: a damaged plan, or one for another GPU, is "
+            "noticed only by TensorRT"
+        )
+    return ExaminedPlan(Path(path), backend, content, sha256, origin, tuple(notes))
+
+
+def plan_origin(path: Path, header: PlanHeader, sha256: str) -> PlanOrigin:
+    """Merge the header with the manifest or sidecar, where that describes this file.
+
+    Raises:
+        CheckpointError: this file name is described with another SHA-256.
+    """
+    found = _described(Path(path))
+    if found is None:
+        return PlanOrigin(header.version, header.compute_capabilities)
+    document, engine = found
+    recorded = engine.get("sha256")
+    if recorded and recorded != sha256:
+        raise CheckpointError(
+            f"{path} is not the plan that its {document.name} describes: the SHA-256 differs",
+            f"build it again, or remove {document.name} if you replaced the plan on purpose",
+        )
+    listed, version, system = (engine.get(key) for key in ("sm", "version", "platform"))
+    dla = engine.get("dla")
+    core = dla.get("core") if isinstance(dla, dict) else None
+    return PlanOrigin(
+        header.version or (version if isinstance(version, str) else None),
+        header.compute_capabilities or (tuple(listed) if isinstance(listed, list) else ()),
+        compatibility=str(engine.get("hardware_compatibility") or "none"),
+        version_compatible=engine.get("version_compatible") is True,
+        platform=system if isinstance(system, str) else None,
+        dla_core=core if isinstance(core, int) else None,
+        recorded=bool(recorded),
+    )
+
+
+def check_backend(path: Path, name: str) -> None:
+    """Refuse what is not a whole plan of this backend; reads its first bytes only.
+
+    Raises:
+        UsageError, CheckpointError: no such file, or not a whole plan.
+        UnsupportedError: another backend's plan.
+    """
+    backend = read_plan_header(path).backend
+    if backend != name:
+        raise UnsupportedError(
+            f"{path} is a {TITLES[backend]} plan, which {TITLES[name]} cannot load",
+            f"open it with --runtime {backend}",
+        )
+
+
+def check_platform(path: Path, origin: PlanOrigin, backend: str) -> None:
+    """Refuse a plan of another operating system or processor.
+
+    Raises:
+        UnsupportedError: built elsewhere, and this library's plans do not travel.
+    """
+    here = this_platform()
+    if backend in PORTABLE_BACKENDS or origin.platform in (None, here):
+        return
+    raise UnsupportedError(
+        f"{path} was built on {origin.platform}; this machine is {here}, and a TensorRT plan does "
+        "not travel between them",
+        "copy the ONNX file instead and build it here",
+    )
+
+
+def check_version(path: Path, origin: PlanOrigin, title: str, installed: str) -> None:
+    """Refuse a plan of another library version; the build number after the third dot may differ.
+
+    A version compatible plan loads in the version that built it and in later ones.
+
+    Raises:
+        UnsupportedError: the versions do not fit.
+    """
+    if origin.version is None:
+        return
+    built = _numbers(origin.version)[:3]
+    here = _numbers(installed)[: len(built)]
+    if built == here or (origin.version_compatible and built < here):
+        return
+    newer = "; version compatible plans load in later versions only"
+    raise UnsupportedError(
+        f"{path} was built by {title} {origin.version}; this machine has {installed}"
+        + (newer if origin.version_compatible else ""),
+        f"build it again here, or install {title} {origin.version}",
+    )
+
+
+def check_gpu(path: Path, origin: PlanOrigin, gpu: Gpu) -> None:
+    """Refuse a plan of other GPU architectures.
+
+    Raises:
+        UnsupportedError: the GPU's compute capability is not among the plan's.
+    """
+    wanted = origin.compute_capabilities
+    if not wanted or gpu.compute_capability in wanted:
+        return
+    from_ampere = origin.compatibility == "ampere_plus"
+    if from_ampere and gpu.compute_capability >= AMPERE:
+        return
+    listed = "SM80 and later" if from_ampere else ", ".join(f"SM{sm}" for sm in wanted)
+    raise UnsupportedError(
+        f"{path} was built for {listed}; this GPU ({gpu.name}) is SM{gpu.compute_capability}",
+        "build it for this GPU: yolov12edge build model.onnx --target with its recipe",
+    )
+
+
+def _described(path: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The document about a plan and its `engine` entry: the sidecar, else the manifest."""
+    for document in (path.with_name(path.name + SIDECAR_SUFFIX), path.with_name(MANIFEST_NAME)):
+        engine = _engine_of(document)
+        if engine is not None and engine.get("file") == path.name:
+            return document, engine
+    return None
+
+
+def _engine_of(document: Path) -> dict[str, Any] | None:
+    if not document.is_file() or document.stat().st_size > MAX_MANIFEST_BYTES:
+        return None
+    try:
+        content = json.loads(document.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+    engine = content.get("engine") if isinstance(content, dict) else None
+    return engine if isinstance(engine, dict) else None
+
+
+def _numbers(version: str) -> list[int]:
+    """The leading numbers of a dotted version."""
+    numbers = []
+    for part in version.split("."):
+        if not part.isdecimal():
+            break
+        numbers.append(int(part))
+    return numbers

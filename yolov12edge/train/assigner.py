@@ -81,7 +81,7 @@ class TaskAlignedAssigner:
         overlap = complete_iou(
             objects.corners[target], boxes.reshape(-1, 4).index_select(0, anchor)
         ).clamp(min=0)
-        scores = logits.reshape(-1)[anchor * logits.shape[2] + objects.label[target]].sigmoid()
+        scores = logits.reshape(-1, logits.shape[2])[anchor, objects.label[target]].sigmoid()
         metric = scores.pow(self.alpha) * overlap.pow(self.beta)
 
         count = len(objects.image)

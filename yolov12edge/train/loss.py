@@ -66,7 +66,7 @@ class DetectionLoss:
         device = raw_levels[0].device
         flat = torch.cat([level.flatten(2).transpose(1, 2) for level in raw_levels], dim=1)
         flat = flat.to(torch.promote_types(flat.dtype, torch.float32))
-        bins, logits = flat.split((4 * REG_MAX, self.num_classes), dim=2)
+        bins, logits = torch.split(flat, [4 * REG_MAX, self.num_classes], dim=2)
 
         shapes = [(level.shape[2], level.shape[3]) for level in raw_levels]
         height, width = (side * self.strides[0] for side in shapes[0])
@@ -76,7 +76,7 @@ class DetectionLoss:
         objects, pairs = _move(objects, pairs, device)
 
         with torch.no_grad():
-            boxes = _boxes(bins.unflatten(2, (4, REG_MAX)), centres) * strides
+            boxes = _boxes(torch.unflatten(bins, 2, (4, REG_MAX)), centres) * strides
         found = self.assigner(logits, boxes, objects, pairs)
 
         box, dfl = self._box_losses(bins, centres, strides, objects, found)
@@ -95,7 +95,7 @@ class DetectionLoss:
         """Sums over positives of (1 - CIoU) and of the distribution loss, weighted by score."""
         cell = found.anchor % bins.shape[1]
         centre = centres[cell]
-        logits = bins.reshape(-1, 4 * REG_MAX)[found.anchor].unflatten(1, (4, REG_MAX))
+        logits = bins.reshape(-1, 4, REG_MAX)[found.anchor]
         corners = objects.corners[found.target] / strides[cell]
         box = ((1 - complete_iou(_boxes(logits, centre), corners)) * found.score).sum()
 
@@ -126,7 +126,7 @@ def distribution_loss(logits: Tensor, distances: Tensor) -> Tensor:
 
 def _class_loss(logits: Tensor, labels: Tensor, found: Assignment) -> Tensor:
     """Summed binary cross entropy: softplus(x) - t x, whose second term only positives have."""
-    at_positives = logits.reshape(-1)[found.anchor * logits.shape[2] + labels]
+    at_positives = logits.reshape(-1, logits.shape[2])[found.anchor, labels]
     return functional.softplus(logits).sum() - (found.score * at_positives).sum()
 
 

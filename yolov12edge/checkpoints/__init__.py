@@ -1,6 +1,12 @@
 """Reading foreign checkpoints safely and turning them into one canonical form."""
 
-from yolov12edge.checkpoints.initial import Fit, InitialWeights, for_classes, initialise, read_initial
+from yolov12edge.checkpoints.initial import (
+    Fit,
+    InitialWeights,
+    for_classes,
+    initialise,
+    read_initial,
+)
 from yolov12edge.checkpoints.published import fetch_published
 from yolov12edge.checkpoints.reader import (
     Checkpoint,
@@ -21,7 +27,7 @@ __all__ = [
     "for_classes",
     "initialise",
     "load_model",
-    "read_initial",
     "read_checkpoint",
+    "read_initial",
     "save_safetensors",
 ]

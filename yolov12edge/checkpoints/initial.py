@@ -144,6 +144,5 @@ def _architecture(shapes: Shapes) -> Architecture:
 def _fitting(architecture: Architecture, shapes: Shapes) -> int:
     wanted = skeleton(architecture).state_dict()
     return sum(
-        name in wanted and tuple(wanted[name].shape) == shape
-        for name, shape in shapes.items()
+        name in wanted and tuple(wanted[name].shape) == shape for name, shape in shapes.items()
     )

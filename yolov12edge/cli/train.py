@@ -58,9 +58,7 @@ def command(
     weight_decay: Annotated[
         float, typer.Option(min=0, max=1, metavar="F", help="At a batch of 64.")
     ] = 5e-4,
-    warmup: Annotated[
-        float, typer.Option(min=0, metavar="F", help="Epochs of warm-up.")
-    ] = 3.0,
+    warmup: Annotated[float, typer.Option(min=0, metavar="F", help="Epochs of warm-up.")] = 3.0,
     freeze: Annotated[
         int, typer.Option(min=0, metavar="N", help="First layers that are not trained.")
     ] = 0,
@@ -241,7 +239,9 @@ def _hsv(text: str | None) -> dict[str, float]:
     try:
         hue, saturation, value = (float(part) for part in text.split(","))
     except ValueError:
-        raise UsageError(f"cannot read --hsv {text!r}", "write three gains: 0.015,0.7,0.4") from None
+        raise UsageError(
+            f"cannot read --hsv {text!r}", "write three gains: 0.015,0.7,0.4"
+        ) from None
     return {"hue": hue, "saturation": saturation, "value": value}
 
 

@@ -117,7 +117,9 @@ class GlobalBatchNorm(nn.BatchNorm2d):
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
         assert self.momentum is not None
-        normed, mean, variance, count = _Normalise.apply(x, self.weight, self.bias, self.eps)
+        normed, mean, variance, count = _Normalise.apply(  # type: ignore[no-untyped-call]
+            x, self.weight, self.bias, self.eps
+        )
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
@@ -163,9 +165,7 @@ class _Normalise(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(
-        ctx: Any, gradient: Tensor, *_: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         x, weight, mean, inverse, count = ctx.saved_tensors
         wide = gradient.to(mean.dtype)
         normed = (x.to(mean.dtype) - mean.view(1, -1, 1, 1)) * inverse.view(1, -1, 1, 1)

@@ -17,12 +17,12 @@ def freeze(model: Detector, layers: int) -> None:
             f"--freeze {layers} leaves nothing to train",
             f"the detector has {len(model.model)} layers; freeze fewer",
         )
-    for layer in model.model[:layers]:
+    for layer in list(model.model)[:layers]:
         layer.requires_grad_(False)
 
 
 def training_mode(model: Detector, layers: int) -> None:
     """Training mode, but for the first `layers` layers, whose batch statistics stay as they are."""
     model.train()
-    for layer in model.model[:layers]:
+    for layer in list(model.model)[:layers]:
         layer.eval()

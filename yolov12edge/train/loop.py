@@ -35,7 +35,7 @@ class Batches(Protocol):
         """The batches of an epoch from `first_step` on."""
 
 
-class Stopped(Exception):  # noqa: N818 - no error: somebody asked for it
+class Stopped(Exception):
     """The loop was asked to stop; its position is between two steps."""
 
 

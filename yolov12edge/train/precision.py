@@ -31,7 +31,7 @@ class Precision:
 
     def backward(self, loss: Tensor) -> None:
         """Backward pass of a loss, scaled if need be."""
-        self.scaler.scale(loss).backward()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
 
     def unscale(self, optimizer: Optimizer) -> None:
         """Bring the gradients to their true size."""

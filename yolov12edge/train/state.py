@@ -41,16 +41,16 @@ class Position(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: int = FORMAT
-    epoch: int = Field(0, ge=0)
-    step: int = Field(0, ge=0)
-    updates: int = Field(0, ge=0)
-    pending: int = Field(0, ge=0)
+    epoch: int = Field(default=0, ge=0)
+    step: int = Field(default=0, ge=0)
+    updates: int = Field(default=0, ge=0)
+    pending: int = Field(default=0, ge=0)
     losses: tuple[float, float, float] = (0.0, 0.0, 0.0)
     seconds: float = 0.0
     best: float | None = None
     best_epoch: int | None = None
     stopped: bool = False
-    skipped: int = Field(0, ge=0)
+    skipped: int = Field(default=0, ge=0)
     scale: dict[str, float] = {}
 
 

@@ -154,7 +154,12 @@ class _Job:
 
 
 def _run(
-    request: TrainRequest, folder: TrainingFolder, voice: Voice, progress: Progress, *, resumed: bool
+    request: TrainRequest,
+    folder: TrainingFolder,
+    voice: Voice,
+    progress: Progress,
+    *,
+    resumed: bool,
 ) -> TrainOutcome:
     with open_world(request.device) as world, contextlib.ExitStack() as stack:
         samples = load_samples(request.data, "train")
@@ -175,9 +180,7 @@ def _run(
         )
         loop = TrainingLoop(model, batches, settings, world)
         if resumed:
-            loop.position = load_state(
-                folder.state, loop.model, loop.average.model, loop.optimizer
-            )
+            loop.position = load_state(folder.state, loop.model, loop.average.model, loop.optimizer)
         validator = _validator(checked, settings, loop) if checked else None
         stop = stack.enter_context(interrupts_noted())
         board = stack.enter_context(open_board(folder.path, world.leads))
@@ -190,9 +193,7 @@ def _run(
                 _open(job, samples, checked, loop, fit, resumed)
             _train(job, loop)
         position = loop.position
-        best = next(
-            (row.evaluation for row in job.rows if row.epoch == position.best_epoch), None
-        )
+        best = next((row.evaluation for row in job.rows if row.epoch == position.best_epoch), None)
         return TrainOutcome(folder, job.rows, best, position.best_epoch, position.stopped)
 
 
@@ -241,7 +242,9 @@ def _open(
         for old in (folder.state, folder.history, folder.best, folder.last):
             old.unlink(missing_ok=True)
         write_request(folder, job.request, chosen)
-    for line in opening_lines(job.request, chosen, [*samples.summary(), *(checked or samples).summary()]):
+    for line in opening_lines(
+        job.request, chosen, [*samples.summary(), *(checked or samples).summary()]
+    ):
         job.say(line)
     if fit is not None and not resumed:
         job.say(fit_text(fit, job.request))

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from rich.console import RenderableType
 
+from yolov12edge.pipeline.training.outcome import TrainOutcome
 from yolov12edge.pipeline.training.request import TrainRequest
 from yolov12edge.tables import add_numbers, new_fields, new_table, spaced
-from yolov12edge.pipeline.training.outcome import TrainOutcome
 from yolov12edge.train.folder import TrainingFolder
 from yolov12edge.train.history import EpochRow
 
-HEAD = f"{'epoch':>9} {'box':>7} {'cls':>7} {'dfl':>7} {'lr':>9} {'mAP':>7} {'mAP50':>7} {'img/s':>7}"
+HEAD = (
+    f"{'epoch':>9} {'box':>7} {'cls':>7} {'dfl':>7} {'lr':>9} {'mAP':>7} {'mAP50':>7} {'img/s':>7}"
+)
 
 
 def epoch_line(row: EpochRow, epochs: int, better: bool) -> str:
     """One epoch under `HEAD`; a star marks the best so far."""
     found = row.evaluation
-    precision = [figure(found and found.map), figure(found and found.map50)]
+    precision = [figure(found.map if found else None), figure(found.map50 if found else None)]
     counter = f"{row.epoch}/{epochs}"
     return (
         f"{counter:>9} {row.box:7.3f} {row.cls:7.3f} {row.dfl:7.3f} {row.lr:9.2e} "
@@ -54,7 +56,9 @@ def resume_command(folder: TrainingFolder) -> str:
     return f"yolov12edge train --resume {folder.path}"
 
 
-def opening_lines(request: TrainRequest, chosen: dict[str, object], problems: list[str]) -> list[str]:
+def opening_lines(
+    request: TrainRequest, chosen: dict[str, object], problems: list[str]
+) -> list[str]:
     """What is about to be done."""
     lines = [f"data: {line}" for line in problems]
     lines.append(", ".join(f"{name} {value}" for name, value in chosen.items()))

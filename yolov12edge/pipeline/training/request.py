@@ -40,7 +40,7 @@ class TrainRequest(BaseModel):
     weights: Path | None = None
     scale: str | None = None
     layout: str | None = None
-    settings: TrainingSettings = TrainingSettings()  # type: ignore[call-arg]
+    settings: TrainingSettings = TrainingSettings()
     augmentation: dict[str, float] = {}
     device: str = "auto"
 

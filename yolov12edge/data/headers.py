@@ -9,7 +9,7 @@ import struct
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_ORIENTATION = 256, 257, 274
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 
 
 def image_size(content: bytes) -> tuple[int, int]:
@@ -111,47 +111,3 @@ def _tiff(content: bytes) -> tuple[int, int]:
     if len(sides) < 2:
         raise ValueError("damaged TIFF header")
     return sides[_TIFF_WIDTH], sides[_TIFF_HEIGHT]
-
-
-def orientation(content: bytes) -> int:
-    """EXIF orientation of a JPEG file, 1 to 8; 1 if it states none or a wrong one."""
-    try:
-        return _jpeg_orientation(content)
-    except (struct.error, IndexError):
-        return 1
-
-
-def _jpeg_orientation(content: bytes) -> int:
-    position = 2
-    while content[:3] == b"\xff\xd8\xff" and content[position] == 0xFF:
-        marker = content[position + 1]
-        if marker == 0xDA:
-            break
-        if marker == 0xFF:
-            position += 1
-            continue
-        if marker in _JPEG_BARE_MARKERS:
-            position += 2
-            continue
-        (length,) = struct.unpack_from(">H", content, position + 2)
-        if length < 2:
-            break
-        segment = content[position + 4 : position + 2 + length]
-        if marker == 0xE1 and segment.startswith(b"Exif\0\0"):
-            return _tiff_orientation(segment[6:])
-        position += 2 + length
-    return 1
-
-
-def _tiff_orientation(content: bytes) -> int:
-    order = {b"II": "<", b"MM": ">"}.get(content[:2])
-    if order is None:
-        return 1
-    (directory,) = struct.unpack_from(order + "I", content, 4)
-    (entries,) = struct.unpack_from(order + "H", content, directory)
-    for index in range(entries):
-        entry = directory + 2 + 12 * index
-        tag, _, _, value = struct.unpack_from(order + "HHIH", content, entry)
-        if tag == _TIFF_ORIENTATION:
-            return int(value) if 1 <= value <= 8 else 1
-    return 1

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from yolov12edge.data.headers import image_size, orientation
+from yolov12edge.data.exif import orientation, turns
+from yolov12edge.data.headers import image_size
 from yolov12edge.data.images import MAX_FILE_BYTES, MAX_PIXELS
 from yolov12edge.data.problems import Problem
 from yolov12edge.download import cache_folder
@@ -46,7 +47,7 @@ class Header:
     def shown(self) -> tuple[int, int]:
         """Width and height after the orientation is applied, as images are read."""
         width, height = self.stored
-        return (height, width) if self.orientation >= 5 else (width, height)
+        return (height, width) if turns(self.orientation) else (width, height)
 
 
 @dataclass(frozen=True)
@@ -111,17 +112,19 @@ def _look(path: Path, known: dict[str, list[int]]) -> tuple[Header | Problem, tu
 
 
 def _read_header(path: Path, size: int) -> Header:
-    """From the first and last bytes, or from all if those do not tell."""
+    """From the first and last bytes where those tell, else from all."""
     with path.open("rb") as file:
-        if size > _HEAD + _TAIL:
-            content = file.read(_HEAD)
+        content = file.read(min(size, _HEAD))
+        # A JPEG states all before its pixels, but its last bytes tell whether it is whole.
+        if size > _HEAD + _TAIL and content.startswith(b"\xff\xd8\xff"):
             file.seek(-_TAIL, os.SEEK_END)
             content += file.read(_TAIL)
             try:
                 return Header(image_size(content), orientation(content))
             except ValueError:
                 file.seek(0)
-        content = file.read()
+                content = b""
+        content += file.read()
     if not content:
         raise ValueError("the file is empty")
     return Header(image_size(content), orientation(content))

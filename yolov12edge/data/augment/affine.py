@@ -74,10 +74,16 @@ def random_matrix(
 
 
 def transform_image(image: Image, matrix: Matrix, size: tuple[int, int]) -> Image:
-    """(H, W, 3) picture whose pixel M(p) is the image's pixel p, bilinear."""
+    """(H, W, 3) picture that shows at M(p) what the image shows at p, bilinear.
+
+    Points, like boxes, have their origin at the outer corner of the first pixel; OpenCV's is the
+    centre of that pixel.
+    """
+    centred = matrix.copy()
+    centred[:, 2] += matrix[:, :2].sum(axis=1) / 2 - 0.5
     moved: Image = cv2.warpAffine(
         image,
-        matrix,
+        centred,
         (size[1], size[0]),
         flags=cv2.INTER_LINEAR,
         borderValue=(PAD_VALUE, PAD_VALUE, PAD_VALUE),

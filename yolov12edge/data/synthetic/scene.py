@@ -25,6 +25,8 @@ SMALLEST, LARGEST = 34, 140
 LONGER = {"bolt": 1.3, "wrench": 1.6}
 
 _ATTEMPTS = 12
+# Outlines: how far they may cut corners, in pixels.
+_MAGNIFY, _TOLERANCE = 2, 0.5
 
 
 @dataclass(frozen=True)
@@ -108,18 +110,23 @@ def _visible(
 ) -> tuple[list[float], tuple[NDArray[np.float64], ...], int]:
     """Box, outer contours and number of the visible pixels of a body."""
     mask = (owners == number).astype(np.uint8)
-    found, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    simple = [cv2.approxPolyDP(contour, 0.6, True)[:, 0] for contour in found]
+    left, top, width, height = cv2.boundingRect(mask)
+    # Contours run through the centres of the border pixels; of a magnified mask, close to their
+    # outer edges.
+    magnified = (
+        mask[top : top + height, left : left + width].repeat(_MAGNIFY, 0).repeat(_MAGNIFY, 1)
+    )
+    found, _ = cv2.findContours(magnified, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    simple = [cv2.approxPolyDP(contour, _TOLERANCE * _MAGNIFY, True)[:, 0] for contour in found]
     # Slivers that enclose nothing count as hidden.
-    parts = [
-        (ring, contour[:, 0]) for ring, contour in zip(simple, found, strict=True) if len(ring) >= 3
-    ]
-    rings, pixels = [ring for ring, _ in parts], np.concatenate([line for _, line in parts])
+    kept = [index for index, ring in enumerate(simple) if len(ring) >= 3]
+    pixels = np.concatenate([found[index][:, 0] for index in kept]) // _MAGNIFY
     low, high = pixels.min(axis=0), pixels.max(axis=0) + 1
-    corners = np.concatenate(rings)
+    corners = np.concatenate([simple[index] for index in kept])
     first, last = corners.min(axis=0), corners.max(axis=0)
-    # Contours run through the centres of the border pixels, and lose some corners; stretched by
-    # about a pixel, they enclose all of each.
+    # Stretched by less than a pixel, the outline encloses all of each.
     stretch = (high - low) / np.maximum(last - first, 1)
-    polygons = tuple(low + (ring - first) * stretch for ring in rings)
-    return [*low.tolist(), *high.tolist()], polygons, int(mask.sum())
+    origin = np.array([left, top]) + low
+    polygons = tuple(origin + (simple[index] - first) * stretch for index in kept)
+    box = np.concatenate([origin, origin + high - low]).tolist()
+    return box, polygons, int(mask.sum())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.data.pictures import coco_box, write_coco, write_image, write_yolo
 from yolov12edge.data import images as image_limits
@@ -25,9 +28,9 @@ def problems(found):
 @pytest.mark.parametrize(
     ("line", "what", "skipped"),
     [
-        ("0 nan 0.5 0.2 0.2", "a value is not finite", True),
-        ("0 0.5 inf 0.2 0.2", "a value is not finite", True),
-        ("nan 0.5 0.5 0.2 0.2", "a value is not finite", True),
+        ("0 nan 0.5 0.2 0.2", "a value is not finite or absurdly large", True),
+        ("0 0.5 inf 0.2 0.2", "a value is not finite or absurdly large", True),
+        ("nan 0.5 0.5 0.2 0.2", "a value is not finite or absurdly large", True),
         ("2 0.5 0.5 0.2 0.2", "the class is out of range", True),
         ("-1 0.5 0.5 0.2 0.2", "the class is out of range", True),
         ("0.5 0.5 0.5 0.2 0.2", "the class is out of range", True),
@@ -88,6 +91,21 @@ def test_unreadable_images_are_skipped(tmp_path, monkeypatch):
     assert image_limits.MAX_PIXELS == 100_000_000
     assert found.summary()[0].startswith("skipped 3: the image cannot be read: ")
     assert found.summary()[0].endswith(", and 2 more")
+
+
+def test_images_without_a_usable_label_are_skipped(tmp_path):
+    labels = {"a": GOOD, "bad": "0 nan .5 .1 .1\n", "binary": "", "b": GOOD, "text": "what\n"}
+    data = write_yolo(tmp_path, labels)
+    (tmp_path / "labels/train/binary.txt").write_bytes(b"\xff\xfe\x00")
+    found = load_samples(data)
+    assert [sample.path.name for sample in found.samples] == ["a.jpg", "b.jpg"]
+    assert problems(found) == [
+        ("bad.txt", 1, "a value is not finite or absurdly large", True),
+        ("bad.jpg", None, "the image has labels, but none that can be used", True),
+        ("binary.txt", None, "the label file cannot be read, its image is left out", True),
+        ("text.txt", 1, "not a label", True),
+        ("text.jpg", None, "the image has labels, but none that can be used", True),
+    ]
 
 
 def test_wrong_names_stop_the_training(tmp_path):
@@ -203,7 +221,7 @@ def test_coco_names_follow_the_yaml(tmp_path):
 @pytest.mark.parametrize(
     ("annotation", "what"),
     [
-        (coco_box(1, [float("nan"), 0, 5, 5]), "a value is not finite"),
+        (coco_box(1, [float("nan"), 0, 5, 5]), "a value is not finite or absurdly large"),
         (coco_box(1, [5, 5, 0, 5]), "the box has no area"),
         (coco_box(1, [100, 5, 9, 5]), "the box lies outside the image"),
         (coco_box(1, [15, 10, 30, 20]), "the same label stands there twice"),
@@ -302,6 +320,64 @@ def test_boxes_follow_a_turned_picture(tmp_path, suffix, orientation, stated):
     np.testing.assert_allclose(points.max(axis=0), [left + width, top + height], atol=1e-3)
     assert sample.size == shown.shape[::-1]
     assert found.problems == ()
+
+
+def check_sane(found):
+    for sample in found.samples:
+        assert len(sample.boxes) == len(sample.classes)
+        assert np.isfinite(sample.boxes).all()
+        assert ((sample.classes >= 0) & (sample.classes < len(found.names))).all()
+        corners = sample.boxes[:, :2] - sample.boxes[:, 2:] / 2
+        assert (corners > -0.02).all()
+        assert (corners + sample.boxes[:, 2:] < 1.02).all()
+        assert (sample.boxes[:, 2:] > 0).all()
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzzed")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from(["0", "1", "2", "-1", ".5", "0.1", "1.5", "nan", "inf", "1e300", "x"]),
+            max_size=9,
+        ).map(" ".join)
+        | st.text(max_size=20),
+        max_size=6,
+    )
+)
+def test_any_label_text_gives_sane_samples_or_a_reason(fuzzed, lines):
+    data = write_yolo(fuzzed, {"a": "\n".join(lines), "b": GOOD})
+    with contextlib.suppress(DataError):
+        check_sane(load_samples(data))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_any_coco_entry_gives_sane_samples_or_a_reason(fuzzed, data):
+    write_image(fuzzed / "images/a.jpg")
+    image = {"id": 1, "file_name": "a.jpg", "width": 60, "height": 40}
+    annotation = coco_box(1, [15, 10, 30, 20], segmentation=[[15, 10, 45, 10, 45, 30]])
+    for entry in (image, annotation):
+        for key in entry:
+            if data.draw(st.integers(0, 3)) == 0:
+                entry[key] = data.draw(json_values)
+    extra = data.draw(json_values)
+    path = write_coco(fuzzed, [image, extra], [annotation, extra, coco_box(1, [1, 1, 9, 9])])
+    with contextlib.suppress(DataError):
+        check_sane(load_samples(path))
 
 
 @pytest.mark.shared

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolov12edge.data.description import read_text
-from yolov12edge.data.labels import Labels, RawLabels, Ring, clean_labels
+from yolov12edge.data.labels import ABSURD, NONE_USABLE, Labels, RawLabels, Ring, clean_labels
 from yolov12edge.data.problems import Problem
 from yolov12edge.data.scan import Header, scan_images
 from yolov12edge.errors import DataError
@@ -97,6 +97,10 @@ def read_coco(path: Path, folders: Sequence[Path], names: tuple[str, ...] | None
         raw = _raw_labels(annotations.get(key, []), frame, header)
         rows, rings, found = clean_labels(raw, len(names), file, 1 / min(frame))
         problems += found
+        # As an image without objects it would teach what is wrong.
+        if len(raw.rows) and not len(rows):
+            problems.append(Problem(file, None, NONE_USABLE, True))
+            continue
         items.append(CocoImage(file, rows, rings, header.shown))
     return Coco(names, tuple(items), tuple(problems), labels)
 
@@ -216,8 +220,10 @@ def _frame(
 ) -> tuple[int, int] | None:
     """Width and height that the annotations of an image refer to."""
     width, height = entry.get("width"), entry.get("height")
-    if type(width) is not int or type(height) is not int or width < 1 or height < 1:
+    if not all(type(side) is int and 0 < side < 10**6 for side in (width, height)):
         return header.shown
+    assert isinstance(width, int)
+    assert isinstance(height, int)
     if (width, height) in (header.shown, header.stored):
         return width, height
     detail = f"stated {width}x{height}, is {header.shown[0]}x{header.shown[1]}"
@@ -279,8 +285,9 @@ def _rings(segmentation: Any, frame: tuple[int, int]) -> tuple[Ring, ...]:
         if isinstance(part, list) and len(part) >= 6 and len(part) % 2 == 0:
             try:
                 points: Ring = np.array(part, dtype=np.float32).reshape(-1, 2)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 continue
-            if np.isfinite(points).all():
-                rings.append((points / np.array(frame)).astype(np.float32))
+            points = (points / np.array(frame)).astype(np.float32)
+            if (np.abs(points) < ABSURD).all():
+                rings.append(points)
     return tuple(rings)

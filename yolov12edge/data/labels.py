@@ -17,14 +17,18 @@ Ring = NDArray[np.float32]
 
 # Labels are written with few decimals; less than this beyond the border is rounding.
 ROUNDING = 1e-3
+# Fractions beyond this are no positions any more.
+ABSURD = 1e4
 
 PARTLY_OUTSIDE = "the box reaches beyond the image, it is cut at the border"
 OUTSIDE = "the box lies outside the image"
 NO_AREA = "the box has no area"
-NOT_FINITE = "a value is not finite"
+NOT_FINITE = "a value is not finite or absurdly large"
 CLASS_RANGE = "the class is out of range"
 DUPLICATE = "the same label stands there twice"
 MALFORMED = "not a label"
+NO_TEXT = "the label file cannot be read, its image is left out"
+NONE_USABLE = "the image has labels, but none that can be used"
 NO_FILE = "no label file, taken as an image without objects"
 
 
@@ -125,7 +129,9 @@ def clean_labels(
     rows = raw.rows
     if not len(rows):
         return np.zeros((0, 5), np.float32), (), []
-    finite: NDArray[np.bool_] = np.all(np.isfinite(rows), axis=1)
+    if _flawless(raw, num_classes, rounding):
+        return rows.astype(np.float32), raw.rings, []
+    finite: NDArray[np.bool_] = np.all(np.abs(rows) < ABSURD, axis=1)
     with np.errstate(invalid="ignore"):
         known: NDArray[np.bool_] = (
             (rows[:, 0] >= 0) & (rows[:, 0] < num_classes) & (rows[:, 0] % 1 == 0)
@@ -156,6 +162,25 @@ def clean_labels(
     cleaned = np.column_stack([rows[:, 0], np.where(beyond[:, None], cut, rows[:, 1:])])
     rings = tuple(rings for rings, keep in zip(raw.rings, kept, strict=True) if keep)
     return cleaned[kept].astype(np.float32), rings, problems
+
+
+def _flawless(raw: RawLabels, num_classes: int, rounding: float) -> bool:
+    """Whether nothing has to be said or changed; quick, since it holds for most images."""
+    if not np.abs(raw.rows).max() < ABSURD:
+        return False
+    kinds, sizes = raw.rows[:, 0], raw.rows[:, 3:]
+    low, high = raw.rows[:, 1:3] - sizes / 2, raw.rows[:, 1:3] + sizes / 2
+    return bool(
+        kinds.min() >= 0
+        and kinds.max() < num_classes
+        and not (kinds % 1).any()
+        and sizes.min() > 0
+        and low.min() >= -rounding
+        and high.max() <= 1 + rounding
+        and low.max() < 1
+        and high.min() > 0
+        and _first_of_its_kind(raw).all()
+    )
 
 
 def _first_of_its_kind(raw: RawLabels) -> NDArray[np.bool_]:
@@ -190,7 +215,7 @@ def _row(values: list[float]) -> tuple[NDArray[np.float64], Ring | None]:
     points = numbers[1:].reshape(-1, 2)
     low, high = points.min(axis=0), points.max(axis=0)
     row = np.concatenate([numbers[:1], (low + high) / 2, high - low])
-    return row, points.astype(np.float32)
+    return row, np.clip(points, -ABSURD, ABSURD).astype(np.float32)
 
 
 def _check_strictly(values: list[float], fields: list[str], num_classes: int) -> None:

@@ -81,10 +81,10 @@ class SampleSet:
 def load_samples(data: Path, split: str = "train") -> SampleSet:
     """Load one split; what is broken is named in `problems` and left out.
 
-    Left out are unreadable and huge images, and labels that are malformed, not finite, of an
-    unknown class, without area, wholly outside of the image, or written twice. Boxes partly
-    outside are cut. Crowds (COCO's iscrowd) are left out without a word. An image with an empty
-    label file, or none, is a background image.
+    Left out are unreadable and huge images, images of which no label is usable, and labels that
+    are malformed, not finite, of an unknown class, without area, wholly outside of the image, or
+    written twice. Boxes partly outside are cut. Crowds (COCO's iscrowd) are left out without a
+    word. An image with an empty label file, or none, is a background image.
 
     Args:
         data: a data.yaml, a folder that holds one, or a COCO .json (then `split` is ignored).
@@ -154,10 +154,18 @@ def _text_samples(
         rows: Labels = np.zeros((0, 5), np.float32)
         rings: tuple[tuple[Ring, ...], ...] = ()
         if path.is_file():
-            raw, malformed = read_raw_labels(path)
+            try:
+                raw, malformed = read_raw_labels(path)
+            except DataError as error:
+                problems.append(Problem(path, None, text_labels.NO_TEXT, True, error.message))
+                continue
             rows, rings, found = clean_labels(raw, len(names), path)
             problems += malformed + found
             labels += len(raw.rows) + len(malformed)
+            # As an image without objects it would teach what is wrong.
+            if not len(rows) and (len(raw.rows) or malformed):
+                problems.append(Problem(image, None, text_labels.NONE_USABLE, True))
+                continue
         else:
             problems.append(Problem(image, None, text_labels.NO_FILE, False))
         samples.append(

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ HUGE = "the image is too large"
 ABSENT = "no such image file"
 
 _HEAD, _TAIL = 1 << 17, 1 << 16
+_CHUNK = 64
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,10 @@ def scan_images(paths: Iterable[Path]) -> Scan:
     headers: dict[Path, Header] = {}
     problems: list[Problem] = []
     fresh: dict[str, list[int]] = {}
+    chunks = [listed[start : start + _CHUNK] for start in range(0, len(listed), _CHUNK)]
     with ThreadPoolExecutor(THREADS) as pool:
-        looked = pool.map(lambda path: _look(path, known), listed, chunksize=64)
-        for path, (found, stamp) in zip(listed, looked, strict=True):
+        looked = pool.map(lambda chunk: [_look(path, known) for path in chunk], chunks)
+        for path, (found, stamp) in zip(listed, chain.from_iterable(looked), strict=True):
             if isinstance(found, Problem):
                 problems.append(found)
             else:

@@ -82,6 +82,7 @@ class TrainingLoop:
         self.precision = Precision(settings.amp, world.device)
         self.model = model.to(world.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         freeze(self.model, settings.freeze)
+        self._dtype = next(self.model.parameters()).dtype
         self.optimizer = build_optimizer(self.model, settings)
         self.average = average_for(self.model, settings, self.schedule.updates)
         self.position = Position()
@@ -141,7 +142,7 @@ class TrainingLoop:
         position = self.position
         self.schedule.apply(self.optimizer, self.iteration)
         images = batch.images.to(self.world.device, non_blocking=True)
-        inputs = images.to(torch.float32, memory_format=torch.channels_last) / 255
+        inputs = images.to(self._dtype, memory_format=torch.channels_last) / 255
         with self.precision.forward():
             levels = self._forward(inputs)
         total, items = self._loss(levels, batch.targets)

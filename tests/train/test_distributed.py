@@ -24,7 +24,7 @@ from yolov12edge.train.loop import TrainingLoop
 from yolov12edge.train.settings import TrainingSettings
 
 ROOT = Path(__file__).parents[2]
-STEPS = 20
+STEPS = {torch.float32: 20, torch.float64: 10}
 _PROCESS = """
 import sys
 from pathlib import Path
@@ -34,10 +34,10 @@ test_distributed.work(Path(sys.argv[1]))
 
 
 def train_steps(data: Path, world: World, dtype: torch.dtype) -> dict[str, Tensor]:
-    """The weights after 20 steps; two steps an update, and one with no object on a rank."""
+    """The weights after some steps; two steps an update, and one with no object on a rank."""
     samples = load_samples(data, "train")
     settings = TrainingSettings(
-        epochs=100, batch=4, image_size=(64, 64), optimizer="sgd", nominal_batch=8, seed=1
+        epochs=100, batch=4, image_size=(64, 64), optimizer="sgd", nominal_batch=8, seed=1, lr=1e-3
     ).resolved(len(samples))
     torch.manual_seed(0)
     model = build_model("n", num_classes=len(samples.names)).to(dtype)
@@ -47,7 +47,7 @@ def train_steps(data: Path, world: World, dtype: torch.dtype) -> dict[str, Tenso
     )  # fmt: skip
     loop = TrainingLoop(model, batches, settings, world)
     training_mode(model, 0)
-    for epoch in range(STEPS // batches.steps_per_epoch):
+    for epoch in range(STEPS[dtype] // batches.steps_per_epoch):
         loop.position.epoch, loop.position.step = epoch, 0
         for batch in batches.epoch(epoch):
             loop._step(batch)
@@ -125,26 +125,27 @@ def ranks(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str
     return data, [load_file(data.parent / f"rank{rank}.safetensors") for rank in range(2)]
 
 
-TOLERANCES = {torch.float64: 1e-11, torch.float32: 1e-5}
+TOLERANCES = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
-def test_weights_after_twenty_steps(
+def test_weights_are_those_of_one_process(
     ranks: tuple[Path, list[dict[str, Tensor]]], dtype: torch.dtype
 ) -> None:
     data, found = ranks
     alone = train_steps(data, World(0, 1, torch.device("cpu")), dtype)
-    start = build_model("n", num_classes=2).state_dict()
-    moved = 0.0
-    worst = {}
+    torch.manual_seed(0)
+    start = build_model("n", num_classes=2).to(dtype).state_dict()
+    apart, moved = {}, {}
     for name, value in alone.items():
         theirs = [other[f"train.{dtype}.{name}"] for other in found]
         assert torch.equal(*theirs)
-        worst[name] = float((theirs[0] - value).abs().max())
-        if name in start and value.is_floating_point():
-            moved = max(moved, float((value - start[name]).abs().max()))
-    assert moved > 0.01
-    assert max(worst.values()) < TOLERANCES[dtype], sorted(worst.items(), key=lambda i: i[1])[-5:]
+        apart[name] = float((theirs[0] - value).abs().max() / value.abs().max().clamp(min=1))
+        if name.endswith("conv.weight") and name in start:
+            moved[name] = float((value - start[name]).abs().max())
+    assert max(apart.values()) < TOLERANCES[dtype], sorted(apart.items(), key=lambda i: i[1])[-5:]
+    assert max(moved.values()) > 100 * max(apart[name] for name in moved)
+    assert max(moved.values()) > 5e-5
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
@@ -161,8 +162,9 @@ def test_batch_norm_over_processes_is_that_over_all_images(
         }
         for rank in ranks[1]
     ]
+    # A large mean costs float32 three digits, in either way of summing.
     tolerance = (
-        {"rtol": 1e-4, "atol": 1e-3} if dtype is torch.float32 else {"rtol": 1e-9, "atol": 0}
+        {"rtol": 1e-3, "atol": 1e-2} if dtype is torch.float32 else {"rtol": 1e-9, "atol": 0}
     )
     for name in ("y", "x.grad"):
         joined = torch.empty_like(alone[name])

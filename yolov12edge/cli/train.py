@@ -217,6 +217,8 @@ def command(
         )
         with output.tracker() as progress:
             outcome = train(request, out or _free_folder(), output, progress)
+    if outcome is None:
+        return
     from yolov12edge.pipeline.training.report import training_summary
 
     output.result(outcome.document(), training_summary(outcome))

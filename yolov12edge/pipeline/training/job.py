@@ -26,6 +26,7 @@ from yolov12edge.pipeline.training.report import (
 )
 from yolov12edge.pipeline.training.request import TrainRequest, read_request, write_request
 from yolov12edge.pipeline.training.weights import fit_text, starting_model
+from yolov12edge.train.allocator import keep_freed_memory
 from yolov12edge.train.curves import INSTALL, can_draw, draw_curves
 from yolov12edge.train.distributed import World, open_world
 from yolov12edge.train.folder import TrainingFolder
@@ -48,8 +49,13 @@ class Voice(Protocol):
         """A warning."""
 
 
-def train(request: TrainRequest, out: Path, voice: Voice, progress: Progress) -> TrainOutcome:
+def train(
+    request: TrainRequest, out: Path, voice: Voice, progress: Progress
+) -> TrainOutcome | None:
     """Train a detector into a new folder.
+
+    Returns:
+        how it ended; None in all processes but the first, which have nothing to say.
 
     Raises:
         DataError: the images or labels cannot serve.
@@ -66,12 +72,15 @@ def train(request: TrainRequest, out: Path, voice: Voice, progress: Progress) ->
     return _run(request, folder, voice, progress, resumed=False)
 
 
-def resume(path: Path, voice: Voice, progress: Progress, **changes: Any) -> TrainOutcome:
+def resume(path: Path, voice: Voice, progress: Progress, **changes: Any) -> TrainOutcome | None:
     """Go on with a run as if it had never stopped.
 
     Args:
         path: its folder.
         changes: settings that do not change the result, such as `workers`.
+
+    Returns:
+        as `train`.
 
     Raises:
         CheckpointError: the folder holds no run.
@@ -160,8 +169,10 @@ def _run(
     progress: Progress,
     *,
     resumed: bool,
-) -> TrainOutcome:
+) -> TrainOutcome | None:
     with open_world(request.device) as world, contextlib.ExitStack() as stack:
+        if world.device.type == "cpu":
+            keep_freed_memory()
         samples = load_samples(request.data, "train")
         names = samples.names
         checked = _validation_set(request, names) if world.leads else None
@@ -192,6 +203,8 @@ def _run(
             if world.leads:
                 _open(job, samples, checked, loop, fit, resumed)
             _train(job, loop)
+        if not world.leads:
+            return None
         position = loop.position
         best = next((row.evaluation for row in job.rows if row.epoch == position.best_epoch), None)
         return TrainOutcome(folder, job.rows, best, position.best_epoch, position.stopped)

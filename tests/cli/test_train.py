@@ -52,7 +52,8 @@ def test_the_folder_of_a_run(
     assert document["map_per_class"].keys() == set(NAMES)
     assert sorted(path.name for path in out.iterdir()) == [
         "args.json", "best.safetensors", "curves.png", "last.safetensors", "log.txt",
-        "results.csv", "state.safetensors", "train_batch1.jpg", "val_predictions.jpg",
+        "results.csv", "state.safetensors", "train_batch1.jpg", "train_batch2.jpg",
+        "val_predictions.jpg",
     ]  # fmt: skip
     with (out / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -313,13 +314,18 @@ def test_torchrun_gives_what_one_process_gives(
 def test_broken_pictures_are_named_and_passed_over(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Grayscale pictures and one without a label: training goes on, and says what it saw."""
+    """Training goes on and says what it saw; a file that breaks only when read, too."""
     folder = tmp_path / "set"
     shutil.copytree(data.parent, folder)
     (folder / "labels/0.txt").unlink()
     (folder / "images/1.png").write_bytes(b"no picture")
     cv2.imwrite(str(folder / "images/2.png"), np.full((64, 64), 90, np.uint8))
+    whole = (folder / "images/3.png").read_bytes()
+    (folder / "images/3.png").write_bytes(whole[:60] + bytes(len(whole) - 60))
     outcome = train(capsys, folder / "data.yaml", "--out", tmp_path / "run")
     assert outcome.code == 0, outcome.err
     assert "skipped 1" in outcome.err
     assert "5 to train" in outcome.err
+    warnings = [line for line in outcome.err.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1
+    assert "images/3.png" in warnings[0]

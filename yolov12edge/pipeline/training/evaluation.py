@@ -16,7 +16,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from yolov12edge.boxes import cxcywh_to_xyxy
 from yolov12edge.data.images import read_image
 from yolov12edge.data.letterbox import Image, Letterbox, Placement
+from yolov12edge.data.problems import Problem
 from yolov12edge.data.samples import Sample, SampleSet
+from yolov12edge.data.scan import BROKEN
+from yolov12edge.errors import DataError
 from yolov12edge.evaluate.average_precision import MatchTable
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
 from yolov12edge.model import Detector
@@ -46,6 +49,7 @@ class Validator:
 
     Attributes:
         examples: the first images and what was found on them, of the last call.
+        unreadable: images that were passed over.
     """
 
     def __init__(
@@ -62,15 +66,13 @@ class Validator:
         self._device = device
         self._autocast = autocast
         self.examples: list[Example] = []
+        self.unreadable: list[Problem] = []
 
     def __call__(self, model: Detector, progress: Progress | None = None) -> Evaluation:
         """AP of a detector over all images; it is not changed.
 
         Args:
             progress: called with images done and in all after each batch.
-
-        Raises:
-            DataError: an image cannot be read.
         """
         start = time.monotonic()
         table = MatchTable(self._samples.names)
@@ -78,14 +80,17 @@ class Validator:
         examples: list[Example] = []
         samples = self._samples.samples
         for first, pictures in self._batches():
-            decoded = self._detect(fused, [image for image, _ in pictures])
-            for offset, (image, placement) in enumerate(pictures):
+            readable = [(first + offset, *p) for offset, p in enumerate(pictures) if p]
+            if not readable:
+                continue
+            outputs = self._detect(fused, [image for _, image, _ in readable])
+            for decoded, (index, image, placement) in zip(outputs, readable, strict=True):
                 found = non_max_suppression(
-                    decoded[offset], CONFIDENCE, NMS_IOU, MAX_DETECTIONS, multi_label=True
+                    decoded, CONFIDENCE, NMS_IOU, MAX_DETECTIONS, multi_label=True
                 )
-                if first + offset < EXAMPLES:
+                if len(examples) < EXAMPLES:
                     examples.append(Example(image, found))
-                truth = _truth(samples[first + offset], placement)
+                truth = _truth(samples[index], placement)
                 table.add(found.to_image(placement), truth)
             if progress:
                 progress(first + len(pictures), len(samples))
@@ -95,17 +100,17 @@ class Validator:
             measured.map,
             measured.map50,
             measured.per_class,
-            len(samples),
+            table.images,
             time.monotonic() - start,
         )
 
-    def _batches(self) -> Iterator[tuple[int, list[Picture]]]:
+    def _batches(self) -> Iterator[tuple[int, list[Picture | None]]]:
         """Index of the first image, and letterboxed images; the next are read meanwhile."""
         samples = self._samples.samples
         starts = range(0, len(samples), self._batch)
         with ThreadPoolExecutor(READERS) as pool:
 
-            def submit(start: int) -> Iterator[Picture]:
+            def submit(start: int) -> Iterator[Picture | None]:
                 return pool.map(self._read, samples[start : start + self._batch])
 
             waiting = submit(0)
@@ -115,8 +120,14 @@ class Validator:
                     waiting = submit(start + self._batch)
                 yield start, pictures
 
-    def _read(self, sample: Sample) -> Picture:
-        return self._letterbox(read_image(sample.path))
+    def _read(self, sample: Sample) -> Picture | None:
+        try:
+            return self._letterbox(read_image(sample.path))
+        except DataError as error:
+            problem = Problem(sample.path, None, BROKEN, True, error.message)
+            if problem not in self.unreadable:
+                self.unreadable.append(problem)
+            return None
 
     @torch.inference_mode()
     def _detect(self, model: Detector, images: list[Image]) -> np.ndarray:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from rich.console import RenderableType
 
 from yolov12edge.pipeline.training.outcome import TrainOutcome
-from yolov12edge.pipeline.training.request import TrainRequest
 from yolov12edge.tables import add_numbers, new_fields, new_table, spaced
 from yolov12edge.train.folder import TrainingFolder
 from yolov12edge.train.history import EpochRow
@@ -56,9 +57,7 @@ def resume_command(folder: TrainingFolder) -> str:
     return f"yolov12edge train --resume {folder.path}"
 
 
-def opening_lines(
-    request: TrainRequest, chosen: dict[str, object], problems: list[str]
-) -> list[str]:
+def opening_lines(chosen: Mapping[str, object], problems: Sequence[str]) -> list[str]:
     """What is about to be done."""
     lines = [f"data: {line}" for line in problems]
     lines.append(", ".join(f"{name} {value}" for name, value in chosen.items()))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -114,11 +117,23 @@ def test_damaged_files_on_disk_are_made_again(samples, folder, damage):
     np.testing.assert_array_equal(np.load(file), expected)
 
 
-def test_a_full_or_locked_disk_costs_only_time(samples, folder, monkeypatch):
-    monkeypatch.setattr(resized.shutil, "disk_usage", lambda _: type("U", (), {"free": 1000})())
-    assert "would take" in ResizedImages(samples, SIZE, "disk").description
-    folder.rmdir() if not any(folder.iterdir()) else None
-    monkeypatch.undo()
+def test_a_disk_without_room_is_not_filled(samples, folder, monkeypatch):
+    monkeypatch.setattr(resized.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    images = ResizedImages(samples, SIZE, "disk")
+    assert "would take" in images.description
+    images(0)
+    assert list(folder.rglob("*.npy")) == []
+
+
+def test_a_disk_that_fills_up_costs_only_time(samples, folder, monkeypatch):
+    def full(stream, image):
+        stream.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    images = ResizedImages(samples, SIZE, "disk")
+    monkeypatch.setattr(resized.np, "save", full)
+    assert images(0).shape == (32, 96, 3)
+    assert [path for path in folder.rglob("*") if path.is_file()] == []
 
 
 def test_a_cache_folder_that_is_a_file(samples, folder):

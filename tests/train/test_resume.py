@@ -37,11 +37,10 @@ main(sys.argv[2:])
 """
 # 6 images by 2 are 3 steps an epoch, two steps an update: gradients wait over the epochs' ends.
 _OPTIONS = (
-    "--epochs", "6", "--batch", "2", "--nominal-batch", "4", "--imgsz", "64", "--seed", "3",
+    "--epochs", "4", "--batch", "2", "--nominal-batch", "4", "--imgsz", "64", "--seed", "3",
     "--optimizer", "sgd", "--close-mosaic", "2", "--save-steps", "2", "--eval-every", "2",
     "--quiet",
 )  # fmt: skip
-STEPS = 18
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +73,7 @@ def test_killed_three_times_it_ends_with_the_same_bits(
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     unbroken = run(capsys, "train", "--data", data, *_OPTIONS, "--out", whole, "--json")
     assert unbroken.code == 0, unbroken.err
-    first, second, third = (random.randint(1, 6) for _ in range(3))
+    first, second, third = (random.randint(1, 4) for _ in range(3))
     print(f"killed after {first}, {second} and {third} steps")
     die(first, "train", "--data", data, *_OPTIONS, "--out", broken)
     die(second, "train", "--resume", broken)
@@ -88,7 +87,7 @@ def test_killed_three_times_it_ends_with_the_same_bits(
         different = [key for key in ours if not torch.equal(ours[key], theirs[key])]
         assert different == [], name
     assert figures(broken) == figures(whole)
-    assert len(figures(whole)) == 1 + 6
+    assert len(figures(whole)) == 1 + 4
     for document in (resumed.document, unbroken.document):
         for key in ("folder", "weights", "last"):
             document.pop(key)
@@ -121,7 +120,7 @@ def test_what_cannot_be_resumed_is_told(
     folder = tmp_path / "run"
     assert run(capsys, "train", "--data", data, *words, "--out", folder).code == 0
     good = (folder / "state.safetensors").read_bytes()
-    for damage in (good[:1000], b"", os.urandom(3000), good.replace(b"gradient", b"gradient")[:-4]):
+    for damage in (good[:1000], b"", os.urandom(3000), good[:-4]):
         (folder / "state.safetensors").write_bytes(damage)
         fails(run(capsys, "train", "--resume", folder), 4, "no state of a training run")
     (folder / "state.safetensors").write_bytes(good)

@@ -15,6 +15,8 @@ from yolov12edge.errors import CheckpointError
 from yolov12edge.files import sha256_file
 from yolov12edge.model import LAYOUTS, SCALES, Architecture, Detector, published_architecture
 
+# Published heads have at most 384; a file that says more must not decide what memory is taken.
+MAX_CLASS_WIDTH = 4096
 _PE_BIAS = ".attn.pe.conv.bias"
 _HINT = "pass a YOLOv12 checkpoint or a part of one, or train from scratch without --weights"
 
@@ -129,6 +131,8 @@ def _architecture(shapes: Shapes) -> Architecture:
         exact = find_architecture(named)
     except CheckpointError:
         exact = None
+    if exact is not None and (exact.class_width or 0) > MAX_CLASS_WIDTH:
+        exact = replace(exact, class_width=None)
     if exact is not None and _fitting(exact, named) >= 0.9 * len(named):
         return exact
     # The default layout first: where a part fits both, it wins.

@@ -23,7 +23,9 @@ from yolov12edge.train.schedule import Schedule
 from yolov12edge.train.settings import TrainingSettings
 from yolov12edge.train.state import Position
 
+# Updates in a row; float16 finds the scale of its loss by skipping some.
 MOST_SKIPPED = 10
+MOST_SKIPPED_SCALED = 40
 
 
 class Batches(Protocol):
@@ -96,6 +98,11 @@ class TrainingLoop:
         """Steps done since the start of the run."""
         return self.position.epoch * self.batches.steps_per_epoch + self.position.step
 
+    @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        return self.settings.epochs * self.batches.steps_per_epoch
+
     def run(self, hooks: Hooks) -> None:
         """Train to the end.
 
@@ -127,15 +134,14 @@ class TrainingLoop:
         batches = self.batches.epoch(position.epoch, first_step=position.step, mosaic=mosaic)
         for batch in batches:
             self._step(batch)
-            now = time.monotonic()
-            position.seconds += now - start
-            start = now
+            position.seconds += time.monotonic() - start
             hooks.step(self, batch)
             if hooks.stop():
                 raise Stopped
             if self._save_is_due():
                 hooks.save(self)
                 self._saved = time.monotonic()
+            start = time.monotonic()
 
     def _step(self, batch: Batch) -> None:
         """Forward, backward, and an update once enough images were seen."""
@@ -166,7 +172,8 @@ class TrainingLoop:
             self.average.update()
             position.updates += 1
         position.skipped = 0 if made else position.skipped + 1
-        if position.skipped > MOST_SKIPPED and not self.precision.scaler.is_enabled():
+        scaled = self.precision.scaler.is_enabled()
+        if position.skipped > (MOST_SKIPPED_SCALED if scaled else MOST_SKIPPED):
             raise CheckpointError(
                 f"the training diverged in epoch {position.epoch + 1}: the gradients of "
                 f"{position.skipped} updates in a row are NaN or infinite",

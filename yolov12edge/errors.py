@@ -23,6 +23,15 @@ class EdgeError(Exception):
         self.hint = hint
 
 
+EXIT_INTERRUPTED = 130
+
+
+class Interrupted(EdgeError):
+    """Somebody stopped a long job, which kept what it had done (exit 130)."""
+
+    exit_code = EXIT_INTERRUPTED
+
+
 class UsageError(EdgeError):
     """The command line or an argument makes no sense (exit 2)."""
 
@@ -57,6 +66,3 @@ class UnsupportedError(EdgeError):
     """This machine lacks the runtime, the GPU or the engine version (exit 7)."""
 
     exit_code = 7
-
-
-EXIT_INTERRUPTED = 130

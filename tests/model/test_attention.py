@@ -68,11 +68,30 @@ def test_every_kernel_computes_the_definition(
 )
 @settings(deadline=None)
 def test_areas_split_and_join_without_loss(area: int, count: int, heads: int, batch: int) -> None:
-    tokens = torch.arange(batch * heads * 32 * area * count).reshape(batch, heads, 32, area * count)
+    tokens = torch.arange(batch * heads * 32 * area * count).reshape(batch, area * count, heads, 32)
     pieces = split_areas(tokens, area)
     assert pieces.shape == (batch * area, heads, count, 32)
-    assert torch.equal(pieces[area - 1, 0, :, 0], tokens[0, 0, 0, (area - 1) * count :])
+    assert torch.equal(pieces[area - 1, 0, :, 0], tokens[0, (area - 1) * count :, 0, 0])
     assert torch.equal(join_areas(pieces, area), tokens)
+
+
+@pytest.mark.parametrize("layout", ["v1", "turbo"])
+@pytest.mark.parametrize("area", [1, 4])
+def test_memory_layout_changes_neither_numbers_nor_the_kernels_fast_path(
+    layout: str, area: int
+) -> None:
+    block = randomised(AreaAttention(64, area, layout, 5))
+    x = torch.randn(2, 64, 4, 6)
+
+    def stored_heads(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        # Fused kernels fall back to slow ones unless each head's channels lie side by side.
+        assert q.stride(3) == k.stride(3) == v.stride(3) == 1
+        return attention.sdpa_attention(q, k, v)
+
+    block.kernel = stored_heads
+    expected = block(x)
+    last = block.to(memory_format=torch.channels_last)(x.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(last, expected)
 
 
 def test_a_change_in_one_area_leaves_the_other_areas_alone() -> None:

@@ -1,5 +1,12 @@
 """Reading foreign checkpoints safely and turning them into one canonical form."""
 
+from yolov12edge.checkpoints.initial import (
+    Fit,
+    InitialWeights,
+    for_classes,
+    initialise,
+    read_initial,
+)
 from yolov12edge.checkpoints.published import fetch_published
 from yolov12edge.checkpoints.reader import (
     Checkpoint,
@@ -12,10 +19,15 @@ from yolov12edge.checkpoints.reader import (
 
 __all__ = [
     "Checkpoint",
+    "Fit",
+    "InitialWeights",
     "build_detector",
     "describe",
     "fetch_published",
+    "for_classes",
+    "initialise",
     "load_model",
     "read_checkpoint",
+    "read_initial",
     "save_safetensors",
 ]

@@ -50,15 +50,8 @@ def canonicalize(tensors: Mapping[str, LazyTensor]) -> Canonical:
     """
     if not tensors:
         raise CheckpointError("holds no tensors", "pass a file with a model or its state dict")
-    prefix = strip_prefix(tensors)
-    named = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
-    if len(named) < len(tensors):
-        raise CheckpointError(
-            f"holds some tensors both with and without the prefix {printable(prefix)}",
-            "save one model to one file",
-        )
-    biases = [name[: -len(_BIAS)] for name in named if name.endswith(_BIAS)]
-    fused = [conv for conv in biases if not any(f"{conv}.bn.{part}" in named for part in _BN)]
+    prefix, named = _without_prefix(tensors)
+    biases, fused = _biases(named)
     shapes = _canonical_shapes(named, biases, fused)
     architecture = find_architecture(shapes)
     order = check_complete(shapes, architecture)
@@ -83,6 +76,69 @@ def canonicalize(tensors: Mapping[str, LazyTensor]) -> Canonical:
     _check_values(state)
     ordered = {name: state[name] for name in order}
     return Canonical(architecture, ordered, _dtype_name(named), bool(fused), tuple(notes))
+
+
+@dataclass(frozen=True)
+class PartialState:
+    """Those tensors of a detector that a file has, in canonical form.
+
+    Attributes:
+        state: float32, by canonical name.
+        absorbed: canonical names whose values took up a bias of the file.
+    """
+
+    state: dict[str, Tensor]
+    absorbed: frozenset[str]
+
+
+def canonicalize_partial(tensors: Mapping[str, LazyTensor], shapes: Shapes) -> PartialState:
+    """The tensors that fit `shapes`, which are those of a detector; only these are read.
+
+    A bias before a batch norm whose running mean the file lacks is left out, as is a lone bias in
+    a file that has batch norms elsewhere: what it meant is not known.
+
+    Raises:
+        CheckpointError: values that cannot be weights.
+    """
+    _, named = _without_prefix(tensors)
+    biases, fused = _biases(named)
+    whole_norms = any(name.endswith(".bn.weight") for name in named)
+    fitting = {name: t for name, t in named.items() if shapes.get(name) == t.shape}
+    state = {
+        name: t.load().long() if name.endswith(COUNTER) else _read(name, t)
+        for name, t in fitting.items()
+    }
+    absorbed = set()
+    for conv in biases:
+        mean = f"{conv}.bn.running_mean"
+        if named[conv + _BIAS].shape != shapes.get(mean):
+            continue
+        bias = _read(conv + _BIAS, named[conv + _BIAS])
+        if conv in fused and not whole_norms:
+            state |= _identity_norm(conv, bias) | {f"{conv}.bn.{COUNTER}": torch.tensor(0)}
+        elif mean in state:
+            state[mean] = state[mean] - bias
+            absorbed.add(mean)
+    _check_values(state)
+    return PartialState(state, frozenset(absorbed))
+
+
+def _without_prefix(tensors: Mapping[str, LazyTensor]) -> tuple[str, dict[str, LazyTensor]]:
+    prefix = strip_prefix(tensors)
+    named = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    if len(named) < len(tensors):
+        raise CheckpointError(
+            f"holds some tensors both with and without the prefix {printable(prefix)}",
+            "save one model to one file",
+        )
+    return prefix, named
+
+
+def _biases(named: Mapping[str, LazyTensor]) -> tuple[list[str], list[str]]:
+    """Convolutions with a bias, and those of them without a batch norm: it was fused into them."""
+    biases = [name[: -len(_BIAS)] for name in named if name.endswith(_BIAS)]
+    fused = [conv for conv in biases if not any(f"{conv}.bn.{part}" in named for part in _BN)]
+    return biases, fused
 
 
 def _canonical_shapes(
@@ -135,7 +191,7 @@ def _check_values(state: Mapping[str, Tensor]) -> None:
             raise CheckpointError(
                 f"{printable(name)} has negative variances", "the file is damaged: fetch it again"
             )
-    bins = state[_DFL].flatten()
+    bins = state[_DFL].flatten() if _DFL in state else torch.zeros(1)
     if not torch.equal(bins, torch.arange(float(len(bins)))):
         raise CheckpointError(
             f"{printable(_DFL)} is not 0..{len(bins) - 1}",

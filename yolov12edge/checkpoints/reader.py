@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from yolov12edge.checkpoints.archive import MAX_EXPANSION, ZIP_MAGIC
 from yolov12edge.checkpoints.canonical import canonicalize
-from yolov12edge.checkpoints.contents import Form, from_record, read_torch
+from yolov12edge.checkpoints.contents import Contents, Form, from_record, read_torch
 from yolov12edge.checkpoints.flat import is_safetensors, read_safetensors, write_safetensors
 from yolov12edge.checkpoints.layout import skeleton
 from yolov12edge.checkpoints.text import printable
@@ -91,7 +92,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """
     path = Path(path)
     try:
-        size = _check_file(path)
+        size = check_file(path)
         with path.open("rb") as file:
             return _read(path, size, file)
     except CheckpointError as error:
@@ -129,13 +130,19 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     }
 
 
-def save_safetensors(source: Detector | Checkpoint, path: str | Path, half: bool = False) -> Path:
+def save_safetensors(
+    source: Detector | Checkpoint,
+    path: str | Path,
+    half: bool = False,
+    extra: Mapping[str, Any] | None = None,
+) -> Path:
     """Write a flat .safetensors with the published names; architecture and class names inside.
 
     Args:
         source: a detector or a checkpoint that was read.
         path: the file to write, atomically.
         half: store float16, except tensors that would overflow it.
+        extra: what else to record, ready for JSON; `image_size` and `license` are read again.
 
     Returns:
         `path`.
@@ -158,6 +165,7 @@ def save_safetensors(source: Detector | Checkpoint, path: str | Path, half: bool
             "image_size": source.image_size,
             "license": source.license,
         }
+    record |= extra or {}
     write_safetensors(path, {n: _halved(t) if half else t for n, t in state.items()}, record)
     return path
 
@@ -167,7 +175,12 @@ def _halved(tensor: Tensor) -> Tensor:
     return half if bool(torch.isfinite(half).all()) else tensor
 
 
-def _check_file(path: Path) -> int:
+def check_file(path: Path) -> int:
+    """Bytes of a regular file that is not empty.
+
+    Raises:
+        CheckpointError: it is none.
+    """
     if not path.exists():
         raise CheckpointError("no such file", _WANTED)
     status = path.stat()
@@ -180,7 +193,12 @@ def _check_file(path: Path) -> int:
     return status.st_size
 
 
-def _read(path: Path, size: int, file: BinaryIO) -> Checkpoint:
+def open_contents(path: Path, size: int, file: BinaryIO) -> Contents:
+    """What lies in a checkpoint file of any form, sizes checked.
+
+    Raises:
+        CheckpointError: damaged, hostile, or no checkpoint.
+    """
     head = file.read(64)
     if head.startswith(ZIP_MAGIC):
         contents = read_torch(file)
@@ -194,6 +212,11 @@ def _read(path: Path, size: int, file: BinaryIO) -> Checkpoint:
             f"its tensors claim {stored} bytes, the file has {size}",
             "take the file from a source you trust",
         )
+    return contents
+
+
+def _read(path: Path, size: int, file: BinaryIO) -> Checkpoint:
+    contents = open_contents(path, size, file)
     canonical = canonicalize(contents.tensors)
     names, notes = contents.names, [*contents.notes, *canonical.notes]
     if names is not None and len(names) != canonical.architecture.num_classes:

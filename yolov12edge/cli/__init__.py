@@ -20,6 +20,7 @@ from yolov12edge.cli import (
     predict,
     quantize,
     targets,
+    train,
     verify,
 )
 from yolov12edge.cli.output import JsonDocument, WarningHandler, print_json
@@ -39,6 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS: dict[str, Callable[..., None]] = {
+    "train": train.command,
     "export": export.command,
     "quantize": quantize.command,
     "build": build.command,

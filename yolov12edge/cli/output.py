@@ -43,15 +43,16 @@ class Output:
     def __init__(self, json: bool = False, quiet: bool = False) -> None:
         self.json = json
         self.quiet = quiet
+        self._bars: Console | None = None
 
     def info(self, text: str) -> None:
         """A remark on stderr."""
         if not self.quiet:
-            _console(stderr=True).print(text, highlight=False, markup=False, soft_wrap=True)
+            self._stderr().print(text, highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, text: str) -> None:
         """A warning on stderr, also when quiet."""
-        _console(stderr=True).print(
+        self._stderr().print(
             f"warning: {text}", style="yellow", highlight=False, markup=False, soft_wrap=True
         )
 
@@ -91,7 +92,7 @@ class Output:
             transient=True,
         )
         tasks: dict[str, Any] = {}
-        with bars:
+        with bars, self._above(bars.console):
 
             def report(label: str, done: int, total: int) -> None:
                 if label not in tasks:
@@ -99,6 +100,18 @@ class Output:
                 bars.update(tasks[label], completed=done, total=total)
 
             yield report
+
+    @contextlib.contextmanager
+    def _above(self, bars: Console) -> Iterator[None]:
+        """Print remarks above the bars of a console, not through them."""
+        self._bars = bars
+        try:
+            yield
+        finally:
+            self._bars = None
+
+    def _stderr(self) -> Console:
+        return self._bars or _console(stderr=True)
 
     def result(self, document: dict[str, Any], text: object = "") -> None:
         """The command's result: `document` with a schema version, or `text` for people.

@@ -21,7 +21,7 @@ _SMALLEST_SIDE = 320
 def draw_boxes(
     image: Image,
     boxes: FloatArray,
-    scores: NDArray[np.floating],
+    scores: NDArray[np.floating] | None,
     classes: NDArray[np.integer],
     names: Sequence[str],
 ) -> Image:
@@ -34,7 +34,7 @@ def draw_boxes(
     Args:
         image: (h, w, 3) uint8 RGB.
         boxes: (n, 4) left, top, right, bottom in pixels.
-        scores: (n,).
+        scores: (n,); None for annotations, which have none.
         classes: (n,) indices into `names`.
         names: class names.
     """
@@ -43,13 +43,15 @@ def draw_boxes(
     boxes = boxes * factor
     side = min(image.shape[:2])
     line = max(1, round(side / 300))
-    worst_first = np.argsort(scores, kind="stable")
+    worst_first = np.arange(len(boxes)) if scores is None else np.argsort(scores, kind="stable")
     for index in worst_first:
         left, top, right, bottom = _rounded(boxes[index])
         cv2.rectangle(drawn, (left, top), (right, bottom), class_color(classes[index]), line)
     scale = min(max(side / 1000, 0.35), 2.5)
     for index in worst_first:
-        text = f"{names[int(classes[index])]} {scores[index]:.2f}"
+        text = str(names[int(classes[index])])
+        if scores is not None:
+            text += f" {scores[index]:.2f}"
         _draw_label(drawn, text, _rounded(boxes[index]), class_color(classes[index]), scale, line)
     return drawn
 

@@ -100,17 +100,15 @@ def attention_kernel(backend: str) -> AttentionKernel:
 
 
 def split_areas(tokens: Tensor, area: int) -> Tensor:
-    """(B, heads, d, N) to (B * area, heads, N / area, d): contiguous pieces, image-major."""
-    batch, heads, width, count = tokens.shape
-    pieces = tokens.reshape(batch, heads, width, area, count // area)
-    return pieces.permute(0, 3, 1, 4, 2).reshape(batch * area, heads, count // area, width)
+    """(B, N, heads, d) to (B * area, heads, N / area, d): contiguous pieces, as a view."""
+    batch, count, heads, width = tokens.shape
+    return tokens.reshape(batch * area, count // area, heads, width).transpose(1, 2)
 
 
 def join_areas(tokens: Tensor, area: int) -> Tensor:
     """Inverse of `split_areas`."""
     pieces, heads, count, width = tokens.shape
-    joined = tokens.reshape(pieces // area, area, heads, count, width).permute(0, 2, 4, 1, 3)
-    return joined.reshape(pieces // area, heads, width, area * count)
+    return tokens.transpose(1, 2).reshape(pieces // area, area * count, heads, width)
 
 
 class AreaAttention(nn.Module):
@@ -138,19 +136,28 @@ class AreaAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self._project(x)
         attended = self.kernel(*(split_areas(tokens, self.area) for tokens in (q, k, v)))
-        position = self.pe(v.reshape(x.shape))
-        return self.proj(join_areas(attended, self.area).reshape(x.shape) + position)  # type: ignore[no-any-return]
+        position = self.pe(_to_map(v, x))
+        return self.proj(_to_map(join_areas(attended, self.area), x) + position)  # type: ignore[no-any-return]
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries, keys and values, each (B, heads, 32, H * W)."""
-        batch, _, height, width = x.shape
-        shape = (batch, self.heads, HEAD_DIM, height * width)
+        """Queries, keys and values, each (B, H * W, heads, 32)."""
         if self.layout == "v1":
-            per_head = self.qkv(x).reshape(batch, self.heads, 3 * HEAD_DIM, height * width)
-            q, k, v = per_head.split(HEAD_DIM, dim=2)
+            q, k, v = _to_tokens(self.qkv(x), self.heads).chunk(3, dim=3)
             return q, k, v
-        q, k = self.qk(x).chunk(2, dim=1)
-        return q.reshape(shape), k.reshape(shape), self.v(x).reshape(shape)
+        q, k = _to_tokens(self.qk(x), 2 * self.heads).chunk(2, dim=2)
+        return q, k, _to_tokens(self.v(x), self.heads)
+
+
+def _to_tokens(x: Tensor, heads: int) -> Tensor:
+    """(B, C, H, W) to (B, H * W, heads, C / heads); a view of a map in channels-last memory."""
+    batch, _, height, width = x.shape
+    return x.permute(0, 2, 3, 1).contiguous().view(batch, height * width, heads, -1)
+
+
+def _to_map(tokens: Tensor, like: Tensor) -> Tensor:
+    """(B, H * W, heads, d) to the shape of `like`, in channels-last memory."""
+    batch, channels, height, width = like.shape
+    return tokens.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
 class AttentionBlock(nn.Module):

@@ -32,7 +32,6 @@ from yolov12edge.quantize import (
     Method,
     activation_shifts,
     choose_steps,
-    equalize,
     observe,
     observed_tensors,
     plan_quantization,
@@ -43,7 +42,6 @@ from yolov12edge.quantize.rules import common
 
 CORRECTING = 24
 SHIFTING = 16
-EVENING = 8
 ATTENTION = {"tensorrt": "packed", "cpu": "rows"}
 
 
@@ -115,9 +113,7 @@ def all_variants(dialect: Dialect) -> list[Variant]:
             add(f"without {rule.name}", keep=rest)
     for more in (common.STEM, common.SECOND_CONVOLUTION, common.FINE_MERGES, common.DEPTHWISE):
         if more not in dialect.keep:
-            add(f"with {more.name} in float", keep=(*dialect.keep, more), equalize=())
-    for evened in dialect.equalize:
-        add(f"without {evened.name}", equalize=())
+            add(f"with {more.name} in float", keep=(*dialect.keep, more))
     for moved in dialect.move_up:
         add(f"without {moved.name}", move_up=())
     add("residual sums in INT8", quantize=(*dialect.quantize, common.RESIDUAL_SUMS))
@@ -134,43 +130,28 @@ def write_variants(
     images: CalibrationImages,
     letterbox: Letterbox,
 ) -> dict[str, Path]:
-    """One INT8 file a variant, from as few calibration passes as there are float graphs."""
+    """One INT8 file a variant, from one calibration pass."""
     correcting = list(images.part(0, CORRECTING).stream(letterbox))
+    model = onnx.load(source)
+    plans = {one.name: plan_quantization(model, one.dialect) for one in variants}
+    tensors = observed_tensors(model, list(plans.values()))
+    statistics = observe(model, tensors, images.stream(letterbox), len(images))
     files: dict[str, Path] = {}
-    for evened in {variant.dialect.equalize for variant in variants}:
-        graph = folder / f"float-{len(files)}.onnx"
-        mine = [variant for variant in variants if variant.dialect.equalize == evened]
-        model = equalize(onnx.load(source), mine[0].dialect, correcting[:EVENING])
-        onnx.save(model, graph)
-        plans = {one.name: plan_quantization(model, one.dialect) for one in mine}
-        tensors = observed_tensors(model, list(plans.values()))
-        statistics = observe(model, tensors, images.stream(letterbox), len(images))
-        for one in mine:
-            steps = choose_steps(plans[one.name], one.dialect, statistics, one.method)
-            shifts = (
-                activation_shifts(
-                    model, plans[one.name], {one.method: steps}, iter(correcting[:SHIFTING])
-                )[one.method]
-                if one.shifted
-                else None
-            )
-
-            path = folder / f"{one.name.replace(' ', '-')}.onnx"
-            write = functools.partial(
-                quantize_int8,
-                graph,
-                path,
-                plans[one.name],
-                one.dialect,
-                statistics,
-                one.method,
-                shifts=shifts,
-            )
-            write()
-            if one.corrected:
-                write(corrections=score_corrections(graph, path, iter(correcting)))
-            files[one.name] = path
-    return {one.name: files[one.name] for one in variants}
+    for one in variants:
+        plan, path = plans[one.name], folder / f"{one.name.replace(' ', '-')}.onnx"
+        shifts = None
+        if one.shifted:
+            steps = {one.method: choose_steps(plan, one.dialect, statistics, one.method)}
+            found = activation_shifts(model, plan, steps, iter(correcting[:SHIFTING]))
+            shifts = found[one.method]
+        write = functools.partial(
+            quantize_int8, source, path, plan, one.dialect, statistics, one.method, shifts=shifts
+        )
+        write()
+        if one.corrected:
+            write(corrections=score_corrections(source, path, iter(correcting)))
+        files[one.name] = path
+    return files
 
 
 def first(data: Dataset, count: int | None) -> Dataset:

@@ -79,7 +79,7 @@ def describe_environment(root: Path = Path("/")) -> Environment:
     return Environment(
         system=platform.platform(),
         python=platform.python_version(),
-        cpu=_cpu(root),
+        cpu=read_cpu(root),
         memory=psutil.virtual_memory().total,
         gpus=_gpus(),
         jetson=read_jetson(root),
@@ -128,7 +128,12 @@ def _power_mode(root: Path) -> str | None:
     return names.get(number, f"mode {number}")
 
 
-def _cpu(root: Path) -> Cpu:
+def read_cpu(root: Path = Path("/")) -> Cpu:
+    """The processor of this machine.
+
+    Args:
+        root: where /proc and /sys are.
+    """
     information = _text(root / "proc/cpuinfo") or ""
     model = re.search(r"^model name\s*:\s*(.+)$", information, re.MULTILINE)
     affinity = getattr(os, "sched_getaffinity", None)

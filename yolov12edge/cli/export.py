@@ -78,6 +78,9 @@ def command(
     no_swap_attention: Annotated[
         bool, typer.Option("--no-swap-attention", help="Leave the scale beside the product.")
     ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Take nothing that an earlier run worked out.")
+    ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -111,6 +114,7 @@ def command(
         verify=not no_verify,
         bench=not no_bench,
         swap_attention=not no_swap_attention,
+        fresh=fresh,
     )
     with output.tracker() as progress:
         outcome = export_run(request, output, progress)

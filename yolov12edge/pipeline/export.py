@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +51,7 @@ from yolov12edge.pipeline.manifest import (
     now,
     tool_section,
 )
+from yolov12edge.pipeline.memory import key_of, recall, remember
 from yolov12edge.pipeline.quantization import (
     AUTO,
     FP16_IMAGES,
@@ -105,6 +108,7 @@ class ExportRequest:
         keep_float: blocks that INT8 leaves in float.
         data: data.yaml whose val split judges the result.
         build, verify, bench: whether to run these stages.
+        fresh: take nothing that an earlier run worked out.
     """
 
     weights: Path | None = None
@@ -126,6 +130,7 @@ class ExportRequest:
     verify: bool = True
     bench: bool = True
     swap_attention: bool = True
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -259,7 +264,7 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
         artifact, half, int8, gap = exported.path, None, None, None
         if precision == "fp16" or (precision == "int8" and recipe.builds_engine):
             assert calibration is not None
-            half = _to_fp16(stage, exported, calibration, size, voice, progress)
+            half = _to_fp16(stage, exported, calibration, size, request.fresh, voice, progress)
             artifact = half.path
         if precision == "int8":
             assert calibration is not None
@@ -270,7 +275,7 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
         if recipe.builds_engine:
             _record_goldens(stage, detector, size, judges, calibration, progress)
         files = [path for path in (exported.path, half and half.path, artifact) if path]
-        drift = _verify(request, recipe, detector, judges, files, progress)
+        drift = _verify(request, recipe, checkpoint, detector, judges, files, voice, progress)
         bench = None
         if request.bench:
             plan = engine.path if engine else None
@@ -402,16 +407,32 @@ def _to_fp16(
     exported: OnnxExport,
     calibration: CalibrationImages,
     size: tuple[int, int],
+    fresh: bool,
     voice: Voice,
     progress: Progress,
 ) -> Fp16Conversion:
-    progress("converting to FP16", 0, 1)
-    images = calibration.tensors(Letterbox(*size), FP16_IMAGES)
-    conversion = convert_to_fp16(exported.path, stage / FP16_FILE, images)
-    progress("converting to FP16", 1, 1)
+    target = stage / FP16_FILE
+    key = key_of(
+        graph=sha256_file(exported.path),
+        images=list(calibration.part(0, FP16_IMAGES).hashes),
+        size=list(size),
+    )
+    known = None if fresh else recall("fp16", key)
+    if known is not None:
+        header, _, content = known.partition(b"\n")
+        write_bytes(target, content)
+        conversion = Fp16Conversion(target, **json.loads(header))
+    else:
+        progress("converting to FP16", 0, 1)
+        images = calibration.tensors(Letterbox(*size), FP16_IMAGES)
+        conversion = convert_to_fp16(exported.path, target, images)
+        facts = {"nodes": conversion.nodes, "kept": conversion.kept, "images": conversion.images}
+        remember("fp16", key, json.dumps(facts).encode() + b"\n" + target.read_bytes())
+        progress("converting to FP16", 1, 1)
     voice.info(
         f"{FP16_FILE}: {conversion.nodes['fp16']} nodes in FP16, {conversion.nodes['fp32']} kept "
         f"in FP32, decided on {conversion.images} images"
+        + (" (taken from the cache)" if known else "")
     )
     return conversion
 
@@ -463,6 +484,7 @@ def _to_int8(
         method=request.calibration_method,
         keep_float=request.keep_float,
         twin=half if recipe.strongly_typed else None,
+        fresh=request.fresh,
         progress=progress,
     )
     write_json(stage / CALIBRATION_FILE, calibration.document())
@@ -527,9 +549,11 @@ def _record_goldens(
 def _verify(
     request: ExportRequest,
     recipe: Recipe,
+    checkpoint: Checkpoint,
     detector: Detector,
     judges: Dataset | None,
     files: Sequence[Path],
+    voice: Voice,
     progress: Progress,
 ) -> dict[str, DriftReport]:
     """Drift of every file, the artifact asked for last; that one is written as drift.json."""
@@ -537,16 +561,37 @@ def _verify(
         return {}
     runtime = "openvino" if recipe.backend == "openvino" else None
     subjects = [Subject(path, runtime) for path in dict.fromkeys(files)]
-    drift = verify_artifacts(
-        detector,
-        subjects,
-        judges,
-        Gate(max_drop=request.max_drop),
-        seed=request.seed,
-        progress=progress,
-    )
+    gate = Gate(max_drop=request.max_drop)
+    key = _verdict_key(checkpoint, subjects, judges, gate, request.seed)
+    known = None if request.fresh else recall("drift", key)
+    if known is not None:
+        documents = json.loads(known)
+        drift = {name: DriftReport.model_validate(one) for name, one in documents.items()}
+        voice.info("drift: measured before on these very files, images and libraries (--fresh)")
+    else:
+        drift = verify_artifacts(
+            detector, subjects, judges, gate, seed=request.seed, progress=progress
+        )
+        documents = {name: report.model_dump(mode="json") for name, report in drift.items()}
+        remember("drift", key, json.dumps(documents).encode())
     write_bytes(files[0].with_name(DRIFT_FILE), next(reversed(drift.values())).to_json().encode())
     return drift
+
+
+def _verdict_key(
+    checkpoint: Checkpoint, subjects: Sequence[Subject], judges: Dataset, gate: Gate, seed: int
+) -> str:
+    """Names everything that drift reports depend on."""
+    labels = b"".join(rows.tobytes() + b"|" for rows in judges.labels or ())
+    return key_of(
+        checkpoint=checkpoint.sha256,
+        artifacts=[[one.path.name, sha256_file(one.path), one.runtime] for one in subjects],
+        images=[[str(path), sha256_file(path)] for path in judges.images],
+        labels=None if judges.labels is None else hashlib.sha256(labels).hexdigest(),
+        names=list(judges.names),
+        gate=gate.model_dump(mode="json"),
+        seed=seed,
+    )
 
 
 def _artifact_sections(exported: OnnxExport) -> dict[str, Any]:

@@ -44,7 +44,6 @@ from yolov12edge.quantize import (
     activation_shifts,
     choose_steps,
     convert_to_fp16,
-    equalize,
     load_statistics,
     observe,
     observed_tensors,
@@ -61,8 +60,7 @@ AUTO = "auto"
 FP16_IMAGES = 8
 # Images that choose the method: an eighth of the set, at most this many, kept out of calibration.
 MOST_HELD_BACK = 32
-# Images on which channels are evened out, and on which shifts of channels and scores are measured.
-EVENING = 8
+# Images on which shifts of channels and of scores are measured.
 SHIFTING = 16
 CORRECTING = 24
 _CACHE_VERSION = 2
@@ -222,6 +220,7 @@ def quantize_step(
     method: str = AUTO,
     keep_float: Sequence[str] = (),
     twin: Fp16Conversion | None = None,
+    fresh: bool = False,
     progress: Progress,
 ) -> Int8Step:
     """Calibrate a float32 file and write its INT8 form.
@@ -234,6 +233,7 @@ def quantize_step(
         method: auto, max, percentile, entropy or mse.
         keep_float: blocks that stay float.
         twin: FP16 twin of `source`, for targets that take their types from the graph.
+        fresh: calibrate anew, whatever the cache holds.
 
     Raises:
         DataError: too few images to hold any back.
@@ -248,48 +248,42 @@ def quantize_step(
         )
     ranging = calibration.part(0, len(calibration) - held_back)
     judging = calibration.part(len(calibration) - held_back, len(calibration))
-    with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
-        model = equalize(onnx.load(source), dialect, ranging.part(0, EVENING).stream(letterbox))
-        plan = plan_quantization(model, dialect, keep_float)
-        even = Path(folder) / "even.onnx"
-        onnx.save(model, even)
-        tensors = observed_tensors(model, [plan])
-        key = _key(sha256_file(source), dialect, ranging, letterbox, tensors)
-        statistics, cached = _calibrate(model, tensors, ranging, letterbox, key, progress)
-        record = _record(key, plan, dialect)
-        some = ranging.part(0, CORRECTING)
-        job = _Job(even, plan, dialect, statistics, letterbox, some, record, progress)
-        trials = {} if chosen else job.trials(judging)
-        final = chosen or _best(trials)
-        conversion = quantize_int8(
-            even,
-            target,
-            plan,
-            dialect,
-            statistics,
-            final,
-            twin=twin.path if twin else None,
-            kept_fp32=twin.kept if twin else None,
-            shifts=job.shifts()[final],
-            corrections=job.corrections(final),
-        )
+    model = onnx.load(source)
+    plan = plan_quantization(model, dialect, keep_float)
+    tensors = observed_tensors(model, [plan])
+    key = _key(sha256_file(source), ranging, letterbox, tensors)
+    statistics, cached = _calibrate(model, tensors, ranging, letterbox, key, fresh, progress)
+    record = _record(key, plan, dialect)
+    if fresh:
+        record.unlink(missing_ok=True)
+    some = ranging.part(0, CORRECTING)
+    job = _Job(source, plan, dialect, statistics, letterbox, some, record, progress)
+    trials = {} if chosen else job.trials(judging)
+    final = chosen or _best(trials)
+    conversion = quantize_int8(
+        source,
+        target,
+        plan,
+        dialect,
+        statistics,
+        final,
+        twin=twin.path if twin else None,
+        kept_fp32=twin.kept if twin else None,
+        shifts=job.shifts()[final],
+        corrections=job.corrections(final),
+    )
     findings = lint_graph(onnx.load(target), for_builder=dialect.symmetric)
     refuse_errors(findings)
     return Int8Step(conversion, trials, statistics.images, held_back, cached, tuple(findings))
 
 
 def _key(
-    graph: str,
-    dialect: Dialect,
-    images: CalibrationImages,
-    letterbox: Letterbox,
-    tensors: Sequence[str],
+    graph: str, images: CalibrationImages, letterbox: Letterbox, tensors: Sequence[str]
 ) -> str:
     """Names everything that statistics depend on."""
     parts = {
         "version": _CACHE_VERSION,
         "graph": graph,
-        "equalized": [rule.name for rule in dialect.equalize],
         "images": list(images.hashes),
         "letterbox": asdict(letterbox),
         "observer": [BINS, SAMPLE],
@@ -308,11 +302,12 @@ def _calibrate(
     images: CalibrationImages,
     letterbox: Letterbox,
     key: str,
+    fresh: bool,
     progress: Progress,
 ) -> tuple[Statistics, bool]:
     """Statistics from the cache, else from one pass over the images."""
     path = _folder() / f"{key}.npz"
-    found = load_statistics(path, key)
+    found = None if fresh else load_statistics(path, key)
     if found is not None and found.images == len(images) and set(tensors) <= set(found.tensors):
         return found, True
     found = observe(

@@ -1,6 +1,6 @@
 """Quantization rules: small named objects with a reason each, joined into dialects."""
 
-from yolov12edge.quantize.rules.base import Dialect, Equalize, KeepFloat, MoveUp, QuantizeInputs
+from yolov12edge.quantize.rules.base import Dialect, KeepFloat, MoveUp, QuantizeInputs
 from yolov12edge.quantize.rules.cpu import CPU
 from yolov12edge.quantize.rules.tensorrt import TENSORRT
 
@@ -11,7 +11,6 @@ __all__ = [
     "DIALECTS",
     "TENSORRT",
     "Dialect",
-    "Equalize",
     "KeepFloat",
     "MoveUp",
     "QuantizeInputs",

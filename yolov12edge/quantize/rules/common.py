@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import onnx
 
 from yolov12edge.quantize.graph import Graph
-from yolov12edge.quantize.rules.base import Equalize, KeepFloat, QuantizeInputs
+from yolov12edge.quantize.rules.base import KeepFloat, QuantizeInputs
 
 STEM_CONVOLUTIONS = 3
 FINEST_STRIDE = 8
@@ -119,12 +119,7 @@ STEM = KeepFloat(
 )
 SECOND_CONVOLUTION = KeepFloat(
     "second-convolution",
-    "reads 16 channels of the widest range of all: a quarter of the error for 4% of the time",
-    _is_second,
-)
-EVEN_STEM = Equalize(
-    "even-stem",
-    "the second convolution reads channels of the widest and most uneven ranges of all",
+    "reads 16 channels of the widest range of all: a third of the error for 2% of the time",
     _is_second,
 )
 FINE_MERGES = KeepFloat(

@@ -14,6 +14,7 @@ TENSORRT = Dialect(
         common.CLASS_BRANCH,
         common.STEM,
         common.FINE_MERGES,
+        common.DEPTHWISE,
         common.ATTENTION_PRODUCTS,
     ),
     quantize=(common.CONVOLUTIONS,),

@@ -21,6 +21,7 @@ import yolov12edge.cli
 from tests.cpp.toolchain import STRICT, compile_source, run, skip_without_openvino, tool
 from yolov12edge.cli import bundle
 from yolov12edge.data import load_dataset, read_image, to_batch
+from yolov12edge.data.synthetic import make_scene
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
 from yolov12edge.pipeline.bundle import CONSTANTS, BundleRequest, write_bundle
@@ -28,7 +29,7 @@ from yolov12edge.pipeline.bundle_constants import render_constants
 from yolov12edge.pipeline.manifest import read_manifest
 from yolov12edge.runtime import open_artifact
 
-DEMO_INPUTS = Path(__file__).resolve().parents[2] / "docs/demo/make_inputs.py"
+DEMO_WEIGHTS = Path(__file__).resolve().parents[2] / "docs/demo/workshop-n.safetensors"
 PREDICT = (0.25, False)
 EVALUATE = (0.001, True)
 
@@ -65,10 +66,12 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
 
 
 def make_project(folder: Path) -> None:
-    run(sys.executable, DEMO_INPUTS, folder / "inputs")
-    pictures = folder / "inputs/pictures"
-    weights = folder / "inputs/yolov12n-seeded.safetensors"
-    run_folder = export(weights, folder / "run", 320)
+    pictures = folder / "pictures"
+    pictures.mkdir()
+    for index in range(24):
+        scene = make_scene(7, index, 320)
+        cv2.imwrite(str(pictures / f"{index:02d}.png"), scene.image[..., ::-1])
+    run_folder = export(DEMO_WEIGHTS, folder / "run", 320)
     written = write_bundle(BundleRequest(run_folder, folder / "deploy", images=pictures, golden=3))
     assert (written.golden, written.backend) == (3, "openvino")
     assert written.recorded_with.startswith("openvino ")
@@ -77,10 +80,10 @@ def make_project(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A bundle of the detector and the pictures of `make demo`."""
+    """A bundle of the detector of `make demo`, and scenes like those."""
     pytest.importorskip("openvino")
     folder = made_once(tmp_path_factory, "bundle", make_project)
-    return Project(folder / "run", folder / "deploy", folder / "inputs/pictures")
+    return Project(folder / "run", folder / "deploy", folder / "pictures")
 
 
 def compile_bundle(folder: Path, build: Path, compiler: str = "g++", *options: str) -> Path:

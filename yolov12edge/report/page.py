@@ -1,4 +1,4 @@
-"""What a page consists of: sections of a few kinds of blocks, all of them plain text and numbers."""
+"""What a page consists of: sections of a few kinds of blocks, all plain text and numbers."""
 
 from __future__ import annotations
 

@@ -2,11 +2,12 @@
 
 Both train the same network (scale n, layout v1) from scratch on the same images and with the same
 augmentation, optimizer, threads and loader workers, as whole processes, in turn. Neither evaluates
-between epochs. A rate is taken between the end of the first epoch and the end of the last but one,
-as the rows of either's results file show them, so it holds what an epoch costs: loading,
-augmentation, forward, loss, backward, update, averaged weights, checkpoints. Processor time is that
-of all processes of a run in the same window; it says more than the clock on a busy machine. Memory
-is the peak of the sum over a run's processes, each shared page counted once.
+between epochs. A rate is taken from the end of the first epoch to that of the last one measured, as
+the rows of either's results file show them, so it holds what an epoch costs: loading, augmentation,
+forward, loss, backward, update, averaged weights, checkpoints. (Both are told to do one epoch more,
+for what they do only at the end, and are stopped in it.) Processor time is that of all processes of
+a run in the same window; it says more than the clock on a busy machine. Memory is the peak of the
+sum over a run's processes, each shared page counted once.
 
 The public trainer lives in an environment of its own:
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import statistics
 import sys
 import tempfile
@@ -80,7 +82,7 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, help="python of an environment with ultralytics")
     parser.add_argument("--imgsz", type=int, default=320)
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--epochs", type=int, default=4, help="of each run; at least 3")
+    parser.add_argument("--epochs", type=int, default=4, help="measured a run; at least 2")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--cache", default="ram", choices=("none", "ram", "disk"))
@@ -108,27 +110,29 @@ def main() -> None:
 
 def contenders(options: argparse.Namespace, folder: Path, seed: int) -> list[Contender]:
     out = folder / "ours"
-    ours = [sys.executable, "-m", "yolov12edge", "train", "--data", str(options.data)]
+    ours = [sys.executable, "-m", "yolov12edge", "train", "--data", str(options.data.resolve())]
     ours += ["--scale", "n", "--layout", "v1", "--imgsz", str(options.imgsz), "--device", "cpu"]
-    ours += ["--batch", str(options.batch), "--epochs", str(options.epochs), "--optimizer", "adamw"]
-    ours += ["--lr", "1e-3", "--eval-every", str(options.epochs), "--mosaic", "1"]
-    ours += ["--close-mosaic", "0", "--mixup", "0", "--copy-paste", "0.1", "--affine-scale", "0.5"]
-    ours += ["--workers", str(options.workers), "--cache", options.cache, "--seed", str(seed)]
-    ours += ["--out", str(out), "--quiet"]
+    ours += ["--batch", str(options.batch), "--epochs", str(options.epochs + 1)]
+    ours += ["--optimizer", "adamw", "--lr", "1e-3", "--eval-every", str(options.epochs + 1)]
+    ours += ["--mosaic", "1", "--close-mosaic", "0", "--mixup", "0", "--copy-paste", "0.1"]
+    ours += ["--affine-scale", "0.5", "--workers", str(options.workers), "--cache", options.cache]
+    ours += ["--seed", str(seed), "--out", str(out), "--quiet"]
     found = [Contender("yolov12edge", ours, out / "results.csv")]
     if options.peer:
-        data = absolute_data(options.data, folder)
+        data = copied_data(options.data, folder)
         theirs = [str(options.peer), "-c", PEER, str(data), str(folder / "peer")]
-        theirs += [str(options.imgsz), str(options.batch), str(options.epochs)]
+        theirs += [str(options.imgsz), str(options.batch), str(options.epochs + 1)]
         theirs += [str(options.workers), str(options.threads), options.cache, str(seed)]
         found.append(Contender("public trainer", theirs, folder / "peer" / "run" / "results.csv"))
     return found
 
 
-def absolute_data(data: Path, folder: Path) -> Path:
-    """The data file with an absolute root: not all readers take the root relative to the file."""
+def copied_data(data: Path, folder: Path) -> Path:
+    """A copy of a data set whose root is absolute: the other trainer writes beside the labels."""
     content = yaml.safe_load(data.read_text(encoding="utf-8"))
-    content["path"] = str((data.parent / content.get("path", ".")).resolve())
+    copy = folder / "data"
+    shutil.copytree((data.parent / content.get("path", ".")).resolve(), copy)
+    content["path"] = str(copy)
     absolute = folder / "data.yaml"
     absolute.write_text(yaml.safe_dump(content), encoding="utf-8")
     return absolute
@@ -143,22 +147,24 @@ def train(contender: Contender, images: int, epochs: int, threads: int, folder: 
             contender.command, cwd=folder, stdout=sink, stderr=sink, env=environment
         )
         try:
-            ends, peak = watch(process, contender.results)
+            ends, peak = watch(process, contender.results, epochs)
         finally:
             for one in tree(process):
                 one.kill()
-    if process.returncode or len(ends) < epochs:
+    if len(ends) < epochs:
         raise SystemExit(f"{contender.name} failed:\n{log.read_text()[-3000:]}")
-    (start, start_used), (end, end_used) = ends[0], ends[epochs - 2]
-    seen = images * (epochs - 2)
+    (start, start_used), (end, end_used) = ends[0], ends[-1]
+    seen = images * (epochs - 1)
     return Run(seen / (end - start), (end_used - start_used) / seen, peak / 2**20)
 
 
-def watch(process: psutil.Popen, results: Path) -> tuple[list[tuple[float, float]], float]:
+def watch(
+    process: psutil.Popen, results: Path, epochs: int
+) -> tuple[list[tuple[float, float]], float]:
     """Clock and processor time at the end of each epoch, and the peak of memory in bytes."""
     ends: list[tuple[float, float]] = []
     peak, measured = 0.0, 0.0
-    while process.poll() is None:
+    while process.poll() is None and len(ends) < epochs:
         now = time.perf_counter()
         if rows(results) > len(ends):
             ends.append((now, sum(map(processor_time, tree(process)))))

@@ -4,7 +4,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 TIMES = st.lists(st.floats(0.1, 1000), min_size=2, max_size=200)
 
 
+@settings(deadline=None)
 @given(TIMES)
 def test_summary_agrees_with_the_standard_library(times: list[float]) -> None:
     latency = summarize(times)
@@ -38,6 +39,7 @@ def ratio_of(times: NDArray[np.float64], base: NDArray[np.float64]) -> Ratio:
     return ratio
 
 
+@settings(deadline=None)
 @given(st.floats(0.1, 10), TIMES)
 def test_a_constant_factor_is_found_exactly(factor: float, base: list[float]) -> None:
     ratio = ratio_of(factor * np.array(base), np.array(base))
@@ -46,6 +48,7 @@ def test_a_constant_factor_is_found_exactly(factor: float, base: list[float]) ->
     assert ratio.high == pytest.approx(factor)
 
 
+@settings(deadline=None)
 @given(TIMES, st.integers(0, 2**32 - 1))
 def test_swapping_the_artifacts_inverts_the_ratio(times: list[float], seed: int) -> None:
     base = np.array(times) * np.random.default_rng(seed).lognormal(0, 0.1, len(times))

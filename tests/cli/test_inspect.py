@@ -308,14 +308,14 @@ def test_a_run_folder(inspect: Run, folder: Path) -> None:
         document = inspect(path, "--json").document
         assert document["kind"] == "run"
         assert document["manifest"] == json.loads((folder / "manifest.json").read_text())
-        model = folder / "model.onnx"
         assert document["files"] == [
             {
-                "name": "model.onnx",
-                "bytes": model.stat().st_size,
-                "sha256": hashlib.sha256(model.read_bytes()).hexdigest(),
+                "name": name,
+                "bytes": (folder / name).stat().st_size,
+                "sha256": hashlib.sha256((folder / name).read_bytes()).hexdigest(),
                 "state": "ok",
             }
+            for name in ("golden.npz", "model.onnx")
         ]
     text = fits(inspect(folder))
     assert "rtx-ampere (tensorrt_rtx 1.7, SM86)" in text
@@ -332,7 +332,8 @@ def test_a_run_folder_whose_files_changed(inspect: Run, folder: Path) -> None:
     assert "changed" in outcome.out
     outcome = inspect(folder, "--json")
     fails(outcome, 4, "model.onnx is not what the manifest says: changed")
-    assert outcome.document["files"][0]["state"] == "changed"
+    states = {file["name"]: file["state"] for file in outcome.document["files"]}
+    assert states == {"golden.npz": "ok", "model.onnx": "changed"}
     model.unlink()
     fails(inspect(folder), 4, "model.onnx is not what the manifest says: missing")
     os.symlink("/etc/passwd", model)

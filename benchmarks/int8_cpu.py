@@ -80,7 +80,7 @@ def our_files(options: argparse.Namespace, folder: Path) -> dict[str, Path]:
     detector = load_model(options.weights)
     size = (options.imgsz, options.imgsz)
     files = {}
-    for variant in ("packed", "value-left"):
+    for variant in ("packed", "rows"):
         files[f"ours FP32 {variant}"] = folder / f"{variant}.onnx"
         export_onnx(detector, files[f"ours FP32 {variant}"], ExportOptions(*size, variant=variant))
     images = calibration_images(options.data, None, options.calib_images, 0)
@@ -88,7 +88,7 @@ def our_files(options: argparse.Namespace, folder: Path) -> dict[str, Path]:
     files["ours INT8"] = folder / "int8.onnx"
     started = time.perf_counter()
     quantize_step(
-        folder / "packed.onnx",
+        folder / "rows.onnx",
         files["ours INT8"],
         CPU,
         images,
@@ -180,7 +180,7 @@ def profile(path: Path, options: argparse.Namespace, image: np.ndarray) -> dict[
         for layer in request.profiling_info:
             if layer.real_time:
                 spent[layer.node_name].append(layer.real_time.total_seconds() * 1000)
-                attention = layer.node_name.endswith(".attn/mixed")
+                attention = ".attn/mixed" in layer.node_name
                 name = "attention" if attention else layer.node_type
                 kinds[layer.node_name] = f"{name} {layer.exec_type}"
     sums: dict[str, float] = defaultdict(float)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich.console import RenderableType
+from rich.text import Text
 
 from yolov12edge.pipeline.training.outcome import TrainOutcome
 from yolov12edge.tables import add_numbers, new_fields, new_table, spaced
@@ -38,8 +39,10 @@ def training_summary(outcome: TrainOutcome) -> RenderableType:
     folder, best = outcome.folder, outcome.best
     weights = folder.last if best is None else folder.best
     if best is not None:
-        title = f"best epoch {outcome.best_epoch}: mAP50-95 {figure(best.map)}"
-        table = new_table(f"{title}, mAP50 {figure(best.map50)}")
+        # Above the table, not its title, which would be wrapped to the table's width.
+        head = f"best epoch {outcome.best_epoch}: mAP50-95 {figure(best.map)}"
+        parts.append(Text(f"{head}, mAP50 {figure(best.map50)}", "bold"))
+        table = new_table()
         table.add_column("class")
         add_numbers(table, "mAP50-95")
         for name, value in best.per_class.items():

@@ -105,6 +105,8 @@ def all_variants(dialect: Dialect) -> list[Variant]:
         changed.append(Variant(name, dataclasses.replace(dialect, **fields)))  # type: ignore[arg-type]
 
     for rule in dialect.keep:
+        if rule is common.DECODING:
+            continue  # its bins are no map: nothing here quantizes them
         rest = tuple(other for other in dialect.keep if other is not rule)
         if rule is common.ATTENTION_PRODUCTS:
             inputs = (*dialect.quantize, common.ATTENTION_INPUTS)

@@ -37,6 +37,7 @@ from yolov12edge.pipeline.image_sources import (
     verification_images,
 )
 from yolov12edge.pipeline.manifest import (
+    MANIFEST_NAME,
     CalibrationSection,
     EngineSection,
     InputSection,
@@ -276,14 +277,6 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
             _record_goldens(stage, detector, size, judges, calibration, progress)
         files = [path for path in (exported.path, half and half.path, artifact) if path]
         drift = _verify(request, recipe, checkpoint, detector, judges, files, voice, progress)
-        bench = None
-        if request.bench:
-            plan = engine.path if engine else None
-            onnx_files = [exported.path] if recipe.builds_engine else dict.fromkeys(files)
-            bench = bench_run(
-                detector, list(onnx_files), plan, recipe, judges, request.seed, progress
-            )
-            write_json(stage / BENCH_FILE, bench.model_dump(mode="json"))
         manifest = Manifest(
             **_artifact_sections(exported),
             precision=_precision_section(precision, exported, half, int8),
@@ -298,17 +291,34 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
             reason=reason,
             parity=_parity_section(exported, parity),
             verified=bool(drift) and all(report.gate.passed for report in drift.values()),
-            files={path.name: sha256_file(path) for path in sorted(stage.iterdir())},
+            files=_hashes(stage),
             source=_source_section(checkpoint),
             tool=tool_section(),
             created=now(),
         )
+        # A plan is opened with what the manifest says of it.
+        manifest.write(stage)
+        bench = None
+        if request.bench:
+            plan = engine.path if engine else None
+            onnx_files = [exported.path] if recipe.builds_engine else dict.fromkeys(files)
+            bench = bench_run(
+                detector, list(onnx_files), plan, recipe, judges, request.seed, progress
+            )
+            write_json(stage / BENCH_FILE, bench.model_dump(mode="json"))
+        manifest = manifest.model_copy(update={"files": _hashes(stage)})
         manifest.write(stage)
     note = None
     if engine is None and recipe.builds_engine:
         command = recipe.build_command(folder / artifact.name, folder / PLAN_FILE, precision)
         note = f"no engine: {reason}\non the device run: {command}"
     return ExportOutcome(folder, manifest, drift, bench, exported.statistics, note)
+
+
+def _hashes(stage: Path) -> dict[str, str]:
+    """SHA-256 of every file of the run but the manifest itself."""
+    files = sorted(path for path in stage.iterdir() if path.name != MANIFEST_NAME)
+    return {path.name: sha256_file(path) for path in files}
 
 
 def _choose_target(name: str | None) -> tuple[Recipe, str]:

@@ -72,8 +72,8 @@ def comparison_section(run: RunDocuments) -> Section:
     if drift is not None and len(rows) > 2:
         blocks.append(
             Note(
-                f"A run folder keeps the drift of {run.artifact.name} only; "
-                "`yolov12edge verify FILE` measures the others.",
+                f"A run folder keeps the drift of {run.artifact.name} only; to measure another "
+                "file: yolov12edge verify FILE --data data.yaml",
                 "muted",
             )
         )

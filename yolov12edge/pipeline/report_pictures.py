@@ -159,7 +159,7 @@ def _detect(runner: Runner, letterbox: Letterbox, image: Image) -> Detections:
     boxed, placement = letterbox(image)
     decoded = runner(to_batch([boxed]))[0]
     found = non_max_suppression(decoded, _SCORE, _NMS_IOU, multi_label=True)
-    return found.to_image(placement)
+    return found.to_image(placement, clip=False)
 
 
 def _drawn(

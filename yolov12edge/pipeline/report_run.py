@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from yolov12edge.errors import EdgeError
@@ -12,7 +12,7 @@ from yolov12edge.pipeline.export import PLAN_FILE
 from yolov12edge.pipeline.recipe import Recipe, load_recipe
 from yolov12edge.pipeline.report_documents import RunDocuments
 from yolov12edge.pipeline.report_text import NOTHING, count, items
-from yolov12edge.report import Block, Cell, Column, Command, Fields, Note, Section, Table
+from yolov12edge.report import Block, Cell, Column, Command, Fields, Items, Note, Section, Table
 
 _MOST_RULES = 60
 
@@ -28,30 +28,36 @@ def precision_section(run: RunDocuments) -> Section:
     )
     columns = (Column("precision"), Column("nodes", True), Column("share"))
     blocks: list[Block] = [Table(columns, rows, f"nodes of {run.artifact.name}")] if rows else []
-    rules = _rules(precision.kept_in_float)
-    if rules:
-        kept = Table(
-            (Column("rule"), Column("why"), Column("nodes", True)),
-            tuple((name, why, str(len(nodes))) for (name, why), nodes in rules[:_MOST_RULES]),
-            f"{count(len(precision.kept_in_float), 'node')} kept in float",
-        )
-        blocks.append(kept)
-        blocks += [
-            items(f"{name}: {count(len(nodes), 'node')}, {why}" if len(rules) > 1 else why, nodes)
-            for (name, why), nodes in rules[:_MOST_RULES]
-        ]
+    kept = precision.kept_in_float
+    if kept:
+        reasons = Counter(_rule_of(reason) for reason in kept.values()).most_common(_MOST_RULES)
+        lines = tuple((rule, why, str(nodes)) for (rule, why), nodes in reasons)
+        head = (Column("rule"), Column("why"), Column("nodes", True))
+        blocks.append(Table(head, lines, f"{count(len(kept), 'node')} kept in float"))
+        blocks += _nodes(kept)
     else:
         blocks.append(Note("Nothing is recorded as kept in float.", "muted"))
     return Section("precision", f"Precision: {precision.name.upper()}", tuple(blocks))
 
 
-def _rules(kept: dict[str, str]) -> list[tuple[tuple[str, str], list[str]]]:
-    """(rule, why) to its nodes, the largest first; a reason is written "rule: why"."""
-    found: dict[tuple[str, str], list[str]] = defaultdict(list)
+def _rule_of(reason: str) -> tuple[str, str]:
+    """A reason is written "rule: why"; one without a rule is all why."""
+    rule, colon, why = reason.partition(": ")
+    return (rule, why) if colon else ("", reason)
+
+
+def _nodes(kept: dict[str, str]) -> list[Items]:
+    """One folded list a rule; its nodes say why where the rule has several reasons."""
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for node, reason in kept.items():
-        rule, colon, why = reason.partition(": ")
-        found[(rule, why) if colon else ("", reason)].append(node)
-    return sorted(found.items(), key=lambda item: -len(item[1]))
+        rule, why = _rule_of(reason)
+        found[rule].append((node, why))
+    lists = []
+    for rule, nodes in list(found.items())[:_MOST_RULES]:
+        several = len({why for _, why in nodes}) > 1
+        names = [f"{node}: {why}" if several else node for node, why in nodes]
+        lists.append(items(f"{rule or 'other'}: {count(len(nodes), 'node')}", names))
+    return lists
 
 
 def _share(value: float) -> float:
@@ -186,7 +192,7 @@ def _few(names: list[str], most: int = 12) -> str:
 
 def _proof(run: RunDocuments) -> Table:
     parity = run.manifest.parity
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (one.step, one.why, str(one.changed), f"{one.box_error:.1e}", f"{one.score_error:.1e}")
         for one in parity.steps
     ]

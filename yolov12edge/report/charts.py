@@ -27,7 +27,7 @@ _COLORS = {
     "#050505": "second",
 }
 _INK, _FAINT, _RULE, _FIRST, _SECOND = _COLORS
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "svg.fonttype": "none",
     "text.parse_math": False,

@@ -119,7 +119,7 @@ STEM = KeepFloat(
 )
 SECOND_CONVOLUTION = KeepFloat(
     "second-convolution",
-    "reads 16 channels of the widest range of all: a third of the error for 2% of the time",
+    "reads 16 channels of the widest range of all: a third of the error for 2 to 3% of the time",
     _is_second,
 )
 FINE_MERGES = KeepFloat(

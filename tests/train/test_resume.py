@@ -88,10 +88,11 @@ def test_killed_three_times_it_ends_with_the_same_bits(
         assert different == [], name
     assert figures(broken) == figures(whole)
     assert len(figures(whole)) == 1 + 4
-    for document in (resumed.document, unbroken.document):
+    ours, theirs = resumed.document, unbroken.document
+    for document in (ours, theirs):
         for key in ("folder", "weights", "last"):
             document.pop(key)
-    assert resumed.document == unbroken.document
+    assert ours == theirs
     assert not list(broken.glob(".*.part*"))
 
 

@@ -119,11 +119,12 @@ def peer_files(options: argparse.Namespace, folder: Path) -> dict[str, Path]:
         text=True,
     )
     print(f"public: two exports in {time.perf_counter() - started:.0f} s")
-    folders = [line.rstrip("/") for line in done.stdout.splitlines() if line.startswith("peer")]
+    lines = [line.strip().rstrip("/") for line in done.stdout.splitlines()]
+    folders = [line for line in lines if line.endswith("_model") and " " not in line]
     names = ("public FP32", "public INT8")
     return {
         name: next((folder / path).glob("*.xml"))
-        for name, path in zip(names, [line for line in folders if "_model" in line], strict=True)
+        for name, path in zip(names, folders[-2:], strict=True)
     }
 
 

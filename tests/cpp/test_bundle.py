@@ -21,7 +21,7 @@ import yolov12edge.cli
 from tests.cpp.toolchain import STRICT, compile_source, run, skip_without_openvino, tool
 from yolov12edge.cli import bundle
 from yolov12edge.data import load_dataset, read_image, to_batch
-from yolov12edge.data.synthetic import make_scene
+from yolov12edge.data.synthetic import NAMES, make_scene
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
 from yolov12edge.pipeline.bundle import CONSTANTS, BundleRequest, write_bundle
@@ -301,7 +301,7 @@ def test_self_test_sees_a_wrong_tensor(project: Project, build: Path, tmp_path: 
     folder = tmp_path / "deploy"
     shutil.copytree(project.folder, folder)
     path = folder / "golden/01.output"
-    output = np.fromfile(path, np.float32).reshape(6, -1)
+    output = np.fromfile(path, np.float32).reshape(4 + len(NAMES), -1)
     output[4:, output[4:].max(axis=0).argmax()] -= 0.01
     output.tofile(path)
     done = subprocess.run(

@@ -103,7 +103,7 @@ def test_weak_figures_are_called_weak(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_a_file_that_is_not_the_manifests(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], state: str
 ) -> None:
-    folder = run_folder(tmp_path / "run", {"drift.json": drift()})
+    folder = run_folder(tmp_path / "run", {"drift.json": failed("half is lost")})
     if state == "missing":
         (folder / "model.onnx").unlink()
     else:
@@ -115,6 +115,7 @@ def test_a_file_that_is_not_the_manifests(
     page = page_of(folder)
     assert page.text("verdict").startswith("Files changed Do not ship: 1 file of this folder is")
     assert f"model.onnx ({state})" in page.text("verdict")
+    assert "The gate failed too: half is lost." in page.text("verdict")
     assert "so it was not run" in page.text("pictures")
     assert page.rows[-1][-1] == state
 
@@ -149,7 +150,7 @@ def test_precision_and_calibration(tmp_path: Path, capsys: pytest.CaptureFixture
     assert page.row("stem") == ["stem", "few channels", "2"]
     assert page.row("mse") == ["mse", "0.1250"]
     text = page.text("calibration")
-    assert "400, 40 of them held back" in text
+    assert "400, and 40 more held back" in text
     assert "and 100 more" in text
     # The hashes do not add up to "d".
     assert "not the one of the manifest" in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from yolov12edge.evaluate import DriftReport
@@ -86,9 +87,8 @@ def drift_section(run: RunDocuments) -> Section:
     """Figures of drift.json, or how to get them."""
     drift = run.drift
     if drift is None:
-        command = (
-            f"yolov12edge verify {run.folder} --data data.yaml --out {run.folder / DRIFT_FILE}"
-        )
+        folder, out = (shlex.quote(str(path)) for path in (run.folder, run.folder / DRIFT_FILE))
+        command = f"yolov12edge verify {folder} --data data.yaml --out {out}"
         blocks: tuple[Block, ...] = (
             Note(f"The drift of {run.artifact.name} was not measured.", "caution"),
             Command(command, "To measure it where the checkpoint is:"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from yolov12edge.errors import EdgeError
 from yolov12edge.files import readable_size
 from yolov12edge.pipeline.export import PLAN_FILE
+from yolov12edge.pipeline.manifest import CalibrationSection
 from yolov12edge.pipeline.recipe import Recipe, load_recipe
 from yolov12edge.pipeline.report_documents import RunDocuments
 from yolov12edge.pipeline.report_text import NOTHING, count, items
@@ -71,12 +72,7 @@ def calibration_section(run: RunDocuments) -> Section:
         text = "This precision needs no calibration images."
         return Section("calibration", "Calibration", (Note(text, "muted"),), "none")
     rows: list[tuple[str, Cell | str]] = [
-        (
-            "images",
-            f"{section.images}, {section.held_back} of them held back to choose the method"
-            if section.held_back
-            else str(section.images),
-        ),
+        ("images", _images(section)),
         ("method", section.method),
         ("seed", str(section.seed)),
         ("SHA-256 of the set", Cell(section.sha256, code=True)),
@@ -105,6 +101,12 @@ def calibration_section(run: RunDocuments) -> Section:
         names = [f"{image.sha256[:12]}  {image.file}" for image in listed.images]
         blocks.append(items(f"{count(len(names), 'image')} with their SHA-256", names))
     return Section("calibration", "Calibration", tuple(blocks))
+
+
+def _images(section: CalibrationSection) -> str:
+    if not section.held_back:
+        return str(section.images)
+    return f"{section.images}, and {section.held_back} more held back to choose the method"
 
 
 def engine_section(run: RunDocuments) -> Section:

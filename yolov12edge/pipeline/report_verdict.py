@@ -54,13 +54,17 @@ def _meaning(run: RunDocuments, drift: DriftReport) -> str:
     what = " and ".join(kept) or "was compared with its checkpoint"
     if drift.gate.passed:
         return f"{on}, {run.artifact.name} {what}: within what the gate allows."
-    reasons = "; ".join(drift.gate.reasons) or "the gate does not say why"
-    return f"Do not ship: {run.artifact.name} drifted from its checkpoint: {reasons}."
+    return f"Do not ship: {run.artifact.name} drifted from its checkpoint: {_reasons(drift)}."
+
+
+def _reasons(drift: DriftReport) -> str:
+    return "; ".join(drift.gate.reasons) or "the gate does not say why"
 
 
 def _kept(drift: DriftReport) -> str:
     assert drift.drop is not None
-    return f"keeps {percent(1 - drift.drop)} of its checkpoint's {METRICS[drift.gate.metric]}"
+    name = METRICS[drift.gate.metric].removesuffix("50-95")
+    return f"keeps {percent(1 - drift.drop)} of its checkpoint's {name}"
 
 
 def _figures(run: RunDocuments) -> tuple[Figure, ...]:
@@ -112,6 +116,8 @@ def _notes(run: RunDocuments) -> tuple[Note, ...]:
     drift, manifest = run.drift, run.manifest
     notes = []
     if drift is not None:
+        if run.broken and not drift.gate.passed:
+            notes.append(Note(f"The gate failed too: {_reasons(drift)}.", "bad"))
         notes += [Note(text, "" if drift.gate.passed else "caution") for text in drift.notes]
         notes += _doubts(drift)
         if drift.gate.passed and not manifest.verified:

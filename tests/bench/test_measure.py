@@ -62,7 +62,7 @@ def race(seconds: list[float], **options: object) -> tuple[BenchReport, list[Fak
     runners = {
         f"m{index}": FakeRunner(clock, value, journal) for index, value in enumerate(seconds)
     }
-    settings = Settings(**({"runs": 50, "window": 0.0} | options))  # type: ignore[arg-type]
+    settings = Settings(**({"runs": 50, "window": 0.0, "rest_ms": 0.0} | options))  # type: ignore[arg-type]
     return measure(runners, settings=settings, clock=clock), journal
 
 
@@ -96,6 +96,41 @@ def test_rounds_are_interleaved_in_changing_order() -> None:
     assert len(orders) > 1
 
 
+@pytest.mark.parametrize(("device", "expected"), [("a test", 0.02), ("CUDA, CPU", 0.0)])
+def test_a_rest_lets_the_threads_of_others_fall_asleep(device: str, expected: float) -> None:
+    """A runner's threads take a core from the next one for 15 ms; a GPU has none to take."""
+    clock, journal = Clock(), []  # type: ignore[var-annotated]
+    awake_until, rests = [0.0], []
+
+    class Polling(FakeRunner):
+        def __call__(self, images: Array) -> Array:
+            mine = len(self.journal) > 0 and self.journal[-1] is self
+            self.clock.load = 2.0 if self.clock.now < awake_until[0] and not mine else 1.0
+            result = super().__call__(images)
+            awake_until[0] = self.clock.now + 0.015
+            return result
+
+    def sleep(seconds: float) -> None:
+        rests.append(seconds)
+        clock.now += seconds
+
+    runners = {name: Polling(clock, 0.01, journal) for name in "ab"}
+    for runner in runners.values():
+        runner.device = device
+    settings = Settings(runs=20, window=0, rest_ms=20)
+    report = measure(runners, settings=settings, clock=clock, sleep=sleep)
+    assert rests == [expected] * 40
+    assert report.ratios[0].ratio == pytest.approx(1)
+
+
+def test_one_contender_needs_no_rest() -> None:
+    clock = Clock()
+    rests: list[float] = []
+    settings = Settings(runs=5, window=0)
+    measure({"a": FakeRunner(clock, 0.01, [])}, settings=settings, clock=clock, sleep=rests.append)
+    assert rests == []
+
+
 def test_ratios_do_not_feel_a_load_that_both_share() -> None:
     clock, journal = Clock(), []  # type: ignore[var-annotated]
     rng = np.random.default_rng(3)
@@ -107,7 +142,7 @@ def test_ratios_do_not_feel_a_load_that_both_share() -> None:
             return super().__call__(images)
 
     runners = {"base": Loaded(clock, 0.02, journal), "fast": Loaded(clock, 0.01, journal)}
-    report = measure(runners, settings=Settings(runs=300, window=0), clock=clock)
+    report = measure(runners, settings=Settings(runs=300, window=0, rest_ms=0), clock=clock)
     ratio = report.ratios[0]
     assert (ratio.name, ratio.baseline) == ("fast", "base")
     assert ratio.ratio == pytest.approx(0.5, rel=0.02)
@@ -138,7 +173,7 @@ def test_the_verdict_admits_a_tie() -> None:
             return super().__call__(images)
 
     runners = {name: Noisy(clock, 0.01, journal) for name in ("a", "b")}
-    report = measure(runners, settings=Settings(runs=200, window=0), clock=clock)
+    report = measure(runners, settings=Settings(runs=200, window=0, rest_ms=0), clock=clock)
     assert report.verdict.startswith("no measurable difference between ")
 
 
@@ -197,7 +232,9 @@ def test_garbage_collection_is_back_on_afterwards() -> None:
     assert gc.isenabled()
 
 
-@pytest.mark.parametrize("options", [{"batch": 0}, {"runs": 0}, {"duration": 0.0}, {"streams": 0}])
+@pytest.mark.parametrize(
+    "options", [{"batch": 0}, {"runs": 0}, {"duration": 0.0}, {"streams": 0}, {"rest_ms": -1.0}]
+)
 def test_senseless_numbers(options: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         race([0.01], **options)

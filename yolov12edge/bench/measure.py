@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import gc
 import itertools
 import time
@@ -42,13 +43,14 @@ def measure(
     postprocess: Callable[[FloatArray], object] | None = None,
     progress: Progress | None = None,
     clock: Clock = time.perf_counter,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> BenchReport:
     """Time every contender in the same rounds; the first one is the baseline.
 
-    A round calls each contender once, in a random order, after one untimed call of the same
-    contender, which absorbs the others' threads and caches. A call goes from images in host
-    memory to detections in host memory, unless the settings leave transfers out. How ratios are
-    made of the rounds: `bench.statistics`.
+    A round calls each contender once, in a random order. Before it there is a rest, in which the
+    others' threads fall asleep, and an untimed call, which fills caches. A call goes from images
+    in host memory to detections in host memory, unless the settings leave transfers out. How
+    ratios are made of the rounds: `bench.statistics`.
 
     Args:
         contenders: named runners, or Contender with more to say.
@@ -58,6 +60,7 @@ def measure(
         postprocess: takes one call's (B, 4 + classes, A) output; timed as the last stage.
         progress: called with (label, done, total).
         clock: seconds, for tests.
+        sleep: waits so many seconds, for tests.
 
     Raises:
         UsageError: nothing to time, or a name twice.
@@ -76,7 +79,8 @@ def measure(
             track.warm_up()
         _report(progress, "warm-up", len(tracks), len(tracks))
         if settings.interleaved:
-            rounds = _in_turn(tracks, rng, settings, clock, progress)
+            rest = functools.partial(sleep, _rest(tracks, settings))
+            rounds = _in_turn(tracks, rng, settings, clock, progress, rest)
         else:
             rounds = max(_alone(track, settings, clock, progress) for track in tracks)
         held_down = throttling(before, state := read_state())
@@ -139,6 +143,7 @@ def _in_turn(
     settings: Settings,
     clock: Clock,
     progress: Progress | None,
+    rest: Callable[[], None],
 ) -> int:
     """Rounds of one timed call each until there are enough; returns how many."""
     start = clock()
@@ -146,6 +151,8 @@ def _in_turn(
     done = 0
     while True:
         for index in rng.permutation(len(tracks)):
+            if several:
+                rest()
             tracks[index].turn(settle=several)
         done += 1
         pace = (clock() - start) / done
@@ -153,6 +160,12 @@ def _in_turn(
         _report(progress, "rounds", min(done, wanted), wanted)
         if done >= wanted:
             return done
+
+
+def _rest(tracks: Sequence[Track], settings: Settings) -> float:
+    """Seconds to rest before each turn; none where no contender computes on the CPU."""
+    on_cpu = any(not on_gpu(track.entry.runner) for track in tracks)
+    return settings.rest_ms / 1e3 if on_cpu else 0.0
 
 
 def _alone(track: Track, settings: Settings, clock: Clock, progress: Progress | None) -> int:

@@ -116,9 +116,10 @@ class Timing(_Part):
 
 
 class Ratio(_Part):
-    """Latency of `name` over that of `baseline`, from paired rounds; below 1 is faster.
+    """Time of an undisturbed call of `name` over that of `baseline`; below 1 is faster.
 
-    `low` and `high` bound the 95% interval; how it is made: `bench.statistics`.
+    `low` and `high` bound the 95% interval, `dropped` are blocks of rounds that did not count; how
+    it is made: `bench.statistics`.
     """
 
     name: str

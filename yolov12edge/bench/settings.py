@@ -22,6 +22,8 @@ class Settings:
         runs: timed calls of each artifact; `least_runs` are made in any case.
         least_runs: as `runs`, of a `duration`.
         warmup_ms: least time of the warm-up, which also goes on until the times settle.
+        rest_ms: pause before an artifact's turn among others that run on the CPU: threads of a
+            runtime go on polling for a while after a call, and would take a core from the next.
         streams: callers at once in the throughput window, each with an executor of its own.
         window: seconds of the throughput window of each artifact; 0 leaves it out.
         transfers: whether copies to the device and back are inside a call's time. GPU only.
@@ -39,6 +41,7 @@ class Settings:
     runs: int | None = None
     least_runs: int = 20
     warmup_ms: float = 200.0
+    rest_ms: float = 30.0
     streams: int = 1
     window: float = 1.0
     transfers: bool = True
@@ -53,9 +56,10 @@ class Settings:
         positive = (self.batch, self.streams, self.least_runs, self.runs or 1)
         if min(positive) < 1 or (self.runs is not None and self.runs < 1):
             raise UsageError("batch, runs and streams start at 1", "see: yolov12edge bench --help")
-        if self.duration <= 0 or self.window < 0 or self.warmup_ms < 0:
+        if self.duration <= 0 or min(self.window, self.warmup_ms, self.rest_ms) < 0:
             raise UsageError(
-                "duration is more than 0, warm-up at least 0", "see: yolov12edge bench --help"
+                "duration is more than 0, warm-up and rest at least 0",
+                "see: yolov12edge bench --help",
             )
 
 

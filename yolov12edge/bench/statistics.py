@@ -1,14 +1,16 @@
 """Summaries of measured times, and ratios that a noisy machine cannot fool.
 
-A ratio comes from rounds in which every artifact was timed once, in a random order:
+A ratio comes from rounds in which every artifact was timed once, in a random order. Other work on
+the machine only ever makes a call longer, and it comes and goes. So:
 
-1. of each round the logarithm of (time of the artifact / time of the baseline) is taken, so that
-   whatever slowed both of them down cancels;
-2. rounds further than `OUTLIER` scaled median absolute deviations from the median are dropped;
-3. what is left is cut, in order of time, into at most `BLOCKS` blocks; each block counts with its
-   median;
-4. the ratio is the mean of the blocks, its 95% interval Student's t over them: the method of batch
-   means, which stays honest where neighbouring rounds resemble each other.
+1. the rounds are cut, in order of time, into `BLOCKS` blocks;
+2. in each block an artifact counts with its lower decile, the time of a call that was left alone,
+   and the block with the logarithm of (that of the artifact / that of the baseline), so that what
+   slowed both of them down for longer cancels;
+3. blocks further than `OUTLIER` scaled median absolute deviations from the median are dropped;
+4. the ratio is the mean of the others. Its 95% interval is Student's t over the blocks (batch
+   means, which stay honest where neighbouring rounds resemble each other), in which a dropped
+   block still counts as one that lies at the limit (winsorized).
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from yolov12edge.bench.report import Latency, Ratio
 
 BLOCKS = 10
 OUTLIER = 3.0
+# Percentile of a block's calls that stands for one that nothing disturbed.
+_UNDISTURBED = 10
 # A median absolute deviation of a normal distribution is this share of its standard deviation.
 _MAD_SHARE = 0.6745
 # Student's t, two-sided 95%, for 1 to 9 degrees of freedom.
@@ -60,12 +64,18 @@ def paired_ratio(
     """
     if len(times) < 2:
         return None
-    logs: NDArray[np.float64] = np.log(np.asarray(times) / np.asarray(base))
-    kept = logs[~outliers(logs)]
-    blocks = np.array([np.median(part) for part in np.array_split(kept, min(BLOCKS, len(kept)))])
-    middle = float(blocks.mean())
-    spread = float(blocks.std(ddof=1)) / len(blocks) ** 0.5
-    margin = _STUDENT[len(blocks) - 2] * spread
+    parts = np.array_split(np.arange(len(times)), min(BLOCKS, len(times)))
+    mine, others = (
+        np.array([np.percentile(np.asarray(all_times)[part], _UNDISTURBED) for part in parts])
+        for all_times in (times, base)
+    )
+    blocks: NDArray[np.float64] = np.log(mine / others)
+    dropped = outliers(blocks)
+    kept = blocks[~dropped]
+    middle = float(kept.mean())
+    limited = np.clip(blocks, kept.min(), kept.max())
+    spread = float(limited.std(ddof=1)) * len(blocks) ** 0.5 / len(kept)
+    margin = _STUDENT[len(kept) - 2] * spread
     low, ratio, high = np.exp([middle - margin, middle, middle + margin])
     return Ratio(
         name=name,
@@ -73,8 +83,8 @@ def paired_ratio(
         ratio=float(ratio),
         low=float(low),
         high=float(high),
-        rounds=len(logs),
-        dropped=len(logs) - len(kept),
+        rounds=len(times),
+        dropped=int(dropped.sum()),
     )
 
 

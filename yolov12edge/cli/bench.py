@@ -52,6 +52,12 @@ def command(
             min=0, metavar="MS", help="Least time of the warm-up; it ends when times settle."
         ),
     ] = 200.0,
+    rest: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="MS", help="Pause before an artifact's turn, where one runs on the CPU."
+        ),
+    ] = 30.0,
     streams: Annotated[
         int, typer.Option(min=1, metavar="N", help="Callers at once, for the throughput.")
     ] = 1,
@@ -118,6 +124,7 @@ def command(
         duration=duration,
         runs=runs,
         warmup_ms=warmup,
+        rest_ms=rest,
         streams=streams,
         window=window,
         transfers=not no_transfers,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from yolov12edge.allocator import keep_freed_memory
 from yolov12edge.checkpoints import build_detector, read_checkpoint
 from yolov12edge.errors import UsageError
 from yolov12edge.model import Detector
@@ -14,10 +15,12 @@ from yolov12edge.runtime.runner import ClosingRunner, FloatArray, check_images
 
 
 class TorchRunner(ClosingRunner):
-    """A detector in PyTorch, float32.
+    """A detector in PyTorch, float32, channels last: its fastest order on CPUs and GPUs alike.
+
+    On the CPU the whole process keeps freed memory for the next call (`allocator`).
 
     Args:
-        model: the detector; put in evaluation mode and on `device`.
+        model: the detector; put in evaluation mode, on `device` and in channels-last order.
         height: input height in pixels, a multiple of 32.
         width: input width in pixels, a multiple of 32.
         device: a torch device.
@@ -48,7 +51,9 @@ class TorchRunner(ClosingRunner):
         self.input_shape: tuple[int | None, int, int, int] = (None, 3, height, width)
         self.num_classes = model.architecture.num_classes
         self.names = model.names
-        self._model = model.eval().to(device)
+        if torch.device(device).type == "cpu":
+            keep_freed_memory()
+        self._model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __call__(self, images: FloatArray) -> FloatArray:
         """(B, 3, H, W) RGB in 0..1 to (B, 4 + classes, A).
@@ -58,7 +63,8 @@ class TorchRunner(ClosingRunner):
         """
         check_images(images, *self.input_shape[2:])
         with torch.inference_mode():
-            result = self._model(torch.from_numpy(images).to(self.device))
+            inputs = torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
+            result = self._model(inputs)
         return np.asarray(result.cpu().numpy(), dtype=np.float32)
 
 

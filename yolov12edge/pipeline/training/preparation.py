@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from yolov12edge.allocator import keep_freed_memory
 from yolov12edge.checkpoints import Fit, InitialWeights
 from yolov12edge.data.batches import TrainingBatches
 from yolov12edge.data.samples import SampleSet, load_samples
@@ -12,7 +13,6 @@ from yolov12edge.errors import DataError, UsageError
 from yolov12edge.pipeline.training.evaluation import Validator
 from yolov12edge.pipeline.training.request import TrainRequest
 from yolov12edge.pipeline.training.weights import starting_model
-from yolov12edge.train.allocator import keep_freed_memory
 from yolov12edge.train.distributed import World
 from yolov12edge.train.loop import TrainingLoop
 from yolov12edge.train.settings import TrainingSettings

@@ -1,4 +1,4 @@
-"""Memory for training on the CPU: keep what was freed."""
+"""Memory for PyTorch on the CPU: keep what was freed."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ HALF_HEAP = 32 * 2**20
 def keep_freed_memory() -> bool:
     """Make glibc reuse freed memory instead of giving it back to the kernel; whether it will.
 
-    A training step frees and asks again for the same gigabyte of activations. By default each large
-    tensor is mapped anew and every page of it faulted in: a tenth of the time of a step. The peak
-    stays what it was. Does nothing where the C library is another.
+    PyTorch frees and asks again for the same activations in every call. By default each large
+    tensor is mapped anew and its pages faulted in: a tenth of the time of a training step, 7 to 19%
+    of a detection, and never as many pages in two processes. The peak stays what it was. Does
+    nothing where the C library is another.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

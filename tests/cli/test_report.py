@@ -91,12 +91,36 @@ def test_a_failed_gate_is_a_report_that_says_so(
 
 def test_weak_figures_are_called_weak(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     changed = drift(drop_interval=[0.0, 0.0211], nonfinite_images=1)
-    folder = run_folder(tmp_path / "run", {"drift.json": changed}, verified=False)
+    other = {"map": 0.4, "self_map": 0.6, "matched": 0.7, "passed": False}
+    accuracy = {"model.fp16.onnx": other}
+    folder = run_folder(tmp_path / "run", {"drift.json": changed}, accuracy=accuracy)
     run(capsys, "report", folder)
     text = page_of(folder).text("verdict")
     assert "reaches 2.11%, beyond the gate" in text
     assert "1 image gave NaN" in text
-    assert "Another file of this run did not pass" in text
+    assert "When it was exported, model.fp16.onnx did not pass the gate." in text
+
+
+def test_every_file_that_was_judged_is_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    others = {
+        "model.onnx": {"map": 0.6123, "self_map": 1.0, "matched": 1.0, "passed": True},
+        "model.fp16.onnx": {"map": 0.6, "self_map": None, "matched": 0.9, "passed": False},
+        "gone.onnx": {"map": 0.1, "self_map": 0.1, "matched": 0.1, "passed": False},
+    }
+    run_folder(folder, {"drift.json": drift()}, accuracy=others)
+    (folder / "model.fp16.onnx").write_bytes((folder / "model.onnx").read_bytes())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["model.fp16.onnx"] = sha256_file(folder / "model.fp16.onnx")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    run(capsys, "report", folder)
+    text = page_of(folder).text("comparison")
+    # drift.json judges model.onnx, perhaps later than the manifest.
+    assert "model.onnx FP32 0.6086 0.9931 98.76% passed" in text
+    assert "model.fp16.onnx FP16 0.6000 - 90.00% failed" in text
+    assert "gone.onnx" not in text
 
 
 @pytest.mark.parametrize("state", ["changed", "missing"])

@@ -38,6 +38,7 @@ from yolov12edge.pipeline.image_sources import (
 )
 from yolov12edge.pipeline.manifest import (
     MANIFEST_NAME,
+    AccuracySection,
     CalibrationSection,
     EngineSection,
     InputSection,
@@ -291,6 +292,7 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
             reason=reason,
             parity=_parity_section(exported, parity),
             verified=bool(drift) and all(report.gate.passed for report in drift.values()),
+            accuracy={name: AccuracySection.of(report) for name, report in drift.items()},
             files=_hashes(stage),
             source=_source_section(checkpoint),
             tool=tool_section(),

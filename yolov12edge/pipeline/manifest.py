@@ -6,13 +6,16 @@ import json
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from yolov12edge import __version__
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.files import sha256_file, write_json
+
+if TYPE_CHECKING:
+    from yolov12edge.evaluate import DriftReport
 
 MANIFEST_NAME = "manifest.json"
 MAX_MANIFEST_BYTES = 16_000_000
@@ -135,6 +138,25 @@ class ParitySection(Section):
     onnx_score_error: float
 
 
+class AccuracySection(Section):
+    """What a file of the run detects, next to the checkpoint; figures as in drift.json."""
+
+    map: float | None
+    self_map: float | None
+    matched: float | None
+    passed: bool
+
+    @classmethod
+    def of(cls, report: DriftReport) -> AccuracySection:
+        """The figures of a drift report."""
+        return cls(
+            map=report.map_artifact,
+            self_map=report.self_map,
+            matched=report.matched,
+            passed=report.gate.passed,
+        )
+
+
 class SourceSection(Section):
     """The checkpoint."""
 
@@ -167,6 +189,9 @@ class Manifest(Section):
     reason: str | None = Field(default=None, description="why there is no engine")
     parity: ParitySection
     verified: bool
+    accuracy: dict[str, AccuracySection] = Field(
+        default={}, description="of every ONNX file that was judged"
+    )
     files: dict[str, str]
     source: SourceSection
     tool: ToolSection

@@ -9,6 +9,7 @@ from yolov12edge.evaluate import DriftReport
 from yolov12edge.evaluate.report import ClassDrift, TensorError
 from yolov12edge.files import readable_size
 from yolov12edge.pipeline.export import BENCH_FILE, DRIFT_FILE, PLAN_FILE
+from yolov12edge.pipeline.manifest import AccuracySection
 from yolov12edge.pipeline.report_documents import ARTIFACT_FILES, RunDocuments
 from yolov12edge.pipeline.report_text import NOTHING, number, percent
 from yolov12edge.pipeline.report_verdict import judge_text
@@ -32,55 +33,51 @@ _MOST_CLASSES = 1000
 
 def comparison_section(run: RunDocuments) -> Section:
     """One row an artifact, the checkpoint first: accuracy, size and latency where measured."""
-    drift = run.drift
     timed = {one.name: one.latency_ms.p50 for one in run.bench.artifacts} if run.bench else {}
     sizes = {file.name: file.bytes for file in run.inspection.files}
-    names = {"checkpoint": "checkpoint", **{ARTIFACT_FILES[p]: p.upper() for p in ARTIFACT_FILES}}
-    names[PLAN_FILE] = "engine"
-    rows: list[tuple[Cell | str, ...]] = []
-    for name, what in names.items():
-        if name != "checkpoint" and name not in sizes:
-            continue
-        judged = drift is not None and name == run.artifact.name
-        accuracy: tuple[Cell | str, ...] = (NOTHING,) * 4
-        if drift is not None and name == "checkpoint":
-            accuracy = (number(drift.map_reference), *(NOTHING,) * 3)
-        elif drift is not None and judged:
-            passed = drift.gate.passed
-            accuracy = (
-                number(drift.map_artifact),
-                number(drift.self_map),
-                percent(drift.matched),
-                Cell("passed" if passed else "failed", "good" if passed else "bad"),
-            )
-        size = sizes.get(name)
-        title = f"checkpoint, {run.manifest.source.file}" if name == "checkpoint" else name
-        rows.append(
-            (
-                title,
-                "FP32" if name == "checkpoint" else what,
-                *accuracy,
-                NOTHING if size is None else readable_size(size),
-                number(timed.get(name), ".2f"),
-            )
+    checkpoint = (
+        f"checkpoint, {run.manifest.source.file}",
+        "FP32",
+        number(run.drift.map_reference) if run.drift else NOTHING,
+        *(NOTHING,) * 4,
+        number(timed.get("checkpoint"), ".2f"),
+    )
+    names = {file: precision.upper() for precision, file in ARTIFACT_FILES.items()}
+    rows = [
+        (
+            name,
+            what,
+            *_accuracy(run, name),
+            readable_size(sizes[name] or 0),
+            number(timed.get(name), ".2f"),
         )
+        for name, what in {**names, PLAN_FILE: "engine"}.items()
+        if name in sizes
+    ]
     columns = (
         Column("artifact"),
         Column("precision"),
         *(Column(t, True) for t in ("mAP50-95", "self-mAP", "found again", "gate", "size", "ms")),
     )
-    blocks: list[Block] = [Table(columns, tuple(rows))]
-    if drift is not None and len(rows) > 2:
-        blocks.append(
-            Note(
-                f"A run folder keeps the drift of {run.artifact.name} only; to measure another "
-                "file: yolov12edge verify FILE --data data.yaml",
-                "muted",
-            )
-        )
+    blocks: list[Block] = [Table(columns, (checkpoint, *rows))]
     if timed:
         blocks.append(Note(f"ms: median of a call on the machine below ({BENCH_FILE}).", "muted"))
     return Section("comparison", "Comparison", tuple(blocks))
+
+
+def _accuracy(run: RunDocuments, name: str) -> tuple[Cell | str, ...]:
+    """mAP, self-mAP, found again and gate: from drift.json where that judges the file."""
+    found = run.manifest.accuracy.get(name)
+    if run.drift is not None and name == run.artifact.name:
+        found = AccuracySection.of(run.drift)
+    if found is None:
+        return (NOTHING,) * 4
+    return (
+        number(found.map),
+        number(found.self_map),
+        percent(found.matched),
+        Cell("passed", "good") if found.passed else Cell("failed", "bad"),
+    )
 
 
 def drift_section(run: RunDocuments) -> Section:

@@ -120,14 +120,10 @@ def _notes(run: RunDocuments) -> tuple[Note, ...]:
             notes.append(Note(f"The gate failed too: {_reasons(drift)}.", "bad"))
         notes += [Note(text, "" if drift.gate.passed else "caution") for text in drift.notes]
         notes += _doubts(drift)
-        if drift.gate.passed and not manifest.verified:
-            notes.append(
-                Note(
-                    "Another file of this run did not pass when it was exported: see what export "
-                    "said of the FP32 and FP16 files.",
-                    "caution",
-                )
-            )
+        failed = [name for name, found in manifest.accuracy.items() if not found.passed]
+        if drift.gate.passed and failed:
+            names = " and ".join(failed)
+            notes.append(Note(f"When it was exported, {names} did not pass the gate.", "caution"))
     if manifest.target.backend in ("tensorrt", "tensorrt_rtx"):
         engine = manifest.engine
         what = f"{run.artifact.name}, from which the engine is built"

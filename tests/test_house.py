@@ -13,7 +13,7 @@ FLOORS = (
     {"pipeline"},
     {"export", "quantize", "engine", "evaluate", "bench", "train", "report"},
     {"runtime", "model", "checkpoints", "data"},
-    {"errors", "files", "download", "boxes", "tables", "interrupts", "__init__"},
+    {"errors", "files", "download", "boxes", "tables", "interrupts", "allocator", "__init__"},
 )
 # On the floor of libraries, who may use whom: the runtimes run models on images.
 NEIGHBOURS = {"runtime": {"model", "checkpoints", "data"}, "checkpoints": {"model"}}

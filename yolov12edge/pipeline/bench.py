@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -49,16 +49,18 @@ PICTURES = 8
 def bench_run(
     detector: Detector,
     onnx: Sequence[Path],
-    plan: Path | None,
+    plans: Mapping[Path, Precision],
     recipe: Recipe,
     images: Dataset | None,
     seed: int,
     progress: Progress,
 ) -> BenchReport:
-    """Time the checkpoint in torch, ONNX files and, where its GPU is here, the plan.
+    """Time the checkpoint in torch, ONNX files, and plans that run here.
 
-    ONNX files run in the recipe's runtime if that runs ONNX, else in ONNX Runtime. A plan
-    whose GPU is not here is left out: it is timed on its device with `yolov12edge bench`.
+    ONNX files run in the recipe's runtime if that runs ONNX, else in ONNX Runtime.
+
+    Args:
+        plans: with the precision that each computes in.
     """
     runtime = "openvino" if recipe.backend == "openvino" else "onnxruntime"
     files = tuple(images.images[:PICTURES]) if images else ()
@@ -83,11 +85,12 @@ def bench_run(
                 for path, artifact in zip(onnx, artifacts, strict=True)
             ),
         ]
-        if plan is not None:
-            with contextlib.suppress(UnsupportedError):
-                engine = open_artifact(plan)
-                stack.callback(engine.runner.close)
-                contenders.append(Contender(plan.name, engine.runner, opened.letterbox, plan))
+        for plan, precision in plans.items():
+            engine = open_artifact(plan)
+            stack.callback(engine.runner.close)
+            contenders.append(
+                Contender(plan.name, engine.runner, opened.letterbox, plan, precision=precision)
+            )
         return measure(
             contenders,
             [read_image(path) for path in files],

@@ -15,20 +15,21 @@ import onnx
 from yolov12edge.bench import BenchReport
 from yolov12edge.checkpoints import Checkpoint, build_detector, fetch_published, read_checkpoint
 from yolov12edge.data import Dataset, Letterbox, read_image, to_batch
-from yolov12edge.engine import (
-    BatchRange,
-    EngineBuild,
-    build_engine,
-    builder_available,
-)
-from yolov12edge.errors import DataError, GateFailed, UnsupportedError, UsageError
+from yolov12edge.engine import BatchRange
+from yolov12edge.errors import DataError, GateFailed, UsageError
 from yolov12edge.evaluate import DriftReport, Gate
 from yolov12edge.export import ExportOptions, OnnxExport, Parity, check_parity, export_onnx
 from yolov12edge.files import readable_size, sha256_file, write_bytes, write_json
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.bench import bench_run
-from yolov12edge.pipeline.build import recipe_options
 from yolov12edge.pipeline.coco_images import fetch_coco_images
+from yolov12edge.pipeline.engine import (
+    FP16_PLAN_FILE,
+    PLAN_FILE,
+    build_step,
+    plans_to_time,
+    try_engine,
+)
 from yolov12edge.pipeline.golden import record_run
 from yolov12edge.pipeline.image_sources import (
     FEW_IMAGES,
@@ -79,9 +80,14 @@ FP32_FILE = "model.onnx"
 FP16_FILE = "model.fp16.onnx"
 INT8_FILE = "model.int8.onnx"
 CALIBRATION_FILE = "calibration.json"
-PLAN_FILE = "engine.plan"
 DRIFT_FILE = "drift.json"
 BENCH_FILE = "bench.json"
+# What INT8 has to beat: its file, the rival's, the rival's precision; the closest rival first.
+_RIVALS = (
+    (PLAN_FILE, FP16_PLAN_FILE, "FP16"),
+    (INT8_FILE, FP16_FILE, "FP16"),
+    (INT8_FILE, FP32_FILE, "FP32"),
+)
 DEFAULT_IMAGE_SIZE = 640
 GAP_IMAGES = 16
 
@@ -146,6 +152,7 @@ class ExportOutcome:
         bench: what was timed here; None if nothing was.
         statistics: nodes of model.onnx, in all and by operator.
         engine_note: why there is no engine and what to run, or None.
+        failure: what the engine does wrong on the golden inputs, if this machine could run it.
     """
 
     folder: Path
@@ -154,6 +161,7 @@ class ExportOutcome:
     bench: BenchReport | None
     statistics: dict[str, int]
     engine_note: str | None
+    failure: GateFailed | None = None
 
     @property
     def verdict(self) -> DriftReport | None:
@@ -193,14 +201,10 @@ class ExportOutcome:
     def advice(self) -> str | None:
         """The precision to use instead of INT8, where INT8 was timed here and is not faster."""
         timed = {one.name: one.latency_ms.p50 for one in self.bench.artifacts} if self.bench else {}
-        if INT8_FILE not in timed:
-            return None
-        for name, flag in ((FP16_FILE, "FP16"), (FP32_FILE, "FP32")):
-            if name in timed and timed[INT8_FILE] >= timed[name]:
-                return (
-                    f"use {flag}: INT8 takes {timed[INT8_FILE]:.1f} ms here, "
-                    f"{flag} {timed[name]:.1f} ms"
-                )
+        for name, rival, flag in _RIVALS:
+            if name in timed and rival in timed and timed[name] >= timed[rival]:
+                ours, theirs = (f"{timed[one]:.1f} ms" for one in (name, rival))
+                return f"use {flag}: INT8 takes {ours} here, {flag} {theirs}"
         return None
 
     def document(self) -> dict[str, Any]:
@@ -217,7 +221,9 @@ class ExportOutcome:
         }
 
     def raise_if_failed(self) -> None:
-        """Raise GateFailed if the artifact drifted too far."""
+        """Raise GateFailed if the artifact drifted too far, or the engine yields nonsense."""
+        if self.failure is not None:
+            raise self.failure
         verdict = self.verdict
         if verdict is not None and not verdict.gate.passed:
             advice = [note for note in verdict.notes if "--keep-float" in note]
@@ -273,11 +279,12 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
             gap = _domain_gap(exported, calibration, judges, voice)
             int8 = _to_int8(request, recipe, stage, exported, half, calibration, voice, progress)
             artifact = int8.conversion.path
-        engine, reason = _build(request, recipe, artifact, batch, voice, progress)
+        if request.build:
+            engine, reason = build_step(recipe, artifact, batch, voice, progress)
+        else:
+            engine, reason = None, "not asked for (--no-build)"
         if recipe.builds_engine:
             _record_goldens(stage, detector, size, judges, calibration, progress)
-        files = [path for path in (exported.path, half and half.path, artifact) if path]
-        drift = _verify(request, recipe, checkpoint, detector, judges, files, voice, progress)
         manifest = Manifest(
             **_artifact_sections(exported),
             precision=_precision_section(precision, exported, half, int8),
@@ -291,8 +298,7 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
             engine=EngineSection(**engine.manifest()) if engine else None,
             reason=reason,
             parity=_parity_section(exported, parity),
-            verified=bool(drift) and all(report.gate.passed for report in drift.values()),
-            accuracy={name: AccuracySection.of(report) for name, report in drift.items()},
+            verified=False,
             files=_hashes(stage),
             source=_source_section(checkpoint),
             tool=tool_section(),
@@ -300,21 +306,32 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
         )
         # A plan is opened with what the manifest says of it.
         manifest.write(stage)
+        plan, failure = try_engine(engine)
+        files = [path for path in (exported.path, half and half.path, artifact, plan) if path]
+        drift = _verify(request, recipe, checkpoint, detector, judges, files, voice, progress)
         bench = None
         if request.bench:
-            plan = engine.path if engine else None
-            onnx_files = [exported.path] if recipe.builds_engine else dict.fromkeys(files)
-            bench = bench_run(
-                detector, list(onnx_files), plan, recipe, judges, request.seed, progress
-            )
+            twin = half.path if half else None
+            with plans_to_time(recipe, plan, precision, twin, batch, voice, progress) as plans:
+                onnx_files = [exported.path] if recipe.builds_engine else dict.fromkeys(files)
+                bench = bench_run(
+                    detector, list(onnx_files), plans, recipe, judges, request.seed, progress
+                )
             write_json(stage / BENCH_FILE, bench.model_dump(mode="json"))
-        manifest = manifest.model_copy(update={"files": _hashes(stage)})
+        passed = all(report.gate.passed for report in drift.values())
+        manifest = manifest.model_copy(
+            update={
+                "verified": bool(drift) and passed and failure is None,
+                "accuracy": {name: AccuracySection.of(report) for name, report in drift.items()},
+                "files": _hashes(stage),
+            }
+        )
         manifest.write(stage)
     note = None
     if engine is None and recipe.builds_engine:
         command = recipe.build_command(folder / artifact.name, folder / PLAN_FILE, precision)
         note = f"no engine: {reason}\non the device run: {command}"
-    return ExportOutcome(folder, manifest, drift, bench, exported.statistics, note)
+    return ExportOutcome(folder, manifest, drift, bench, exported.statistics, note, failure)
 
 
 def _hashes(stage: Path) -> dict[str, str]:
@@ -509,41 +526,6 @@ def _to_int8(
     return step
 
 
-def _build(
-    request: ExportRequest,
-    recipe: Recipe,
-    artifact: Path,
-    batch: BatchRange,
-    voice: Voice,
-    progress: Progress,
-) -> tuple[EngineBuild | None, str | None]:
-    """The engine, or why there is none."""
-    if recipe.backend not in ("tensorrt", "tensorrt_rtx"):
-        return None, f"{recipe.backend} runs the ONNX file as it is"
-    if not request.build:
-        return None, "not asked for (--no-build)"
-    available, why = builder_available(recipe.backend, recipe.compute_capabilities, recipe.version)
-    if not available:
-        return None, why
-    try:
-        engine = build_engine(
-            artifact,
-            artifact.with_name(PLAN_FILE),
-            recipe.backend,
-            recipe_options(recipe, None if batch.fixed else batch),
-            progress,
-            voice,
-        )
-    except UnsupportedError as error:
-        return None, error.message
-    sms = ", ".join(f"SM{sm}" for sm in engine.compute_capabilities)
-    voice.info(
-        f"{PLAN_FILE}: {recipe.backend} {engine.version} for {sms}, "
-        f"{readable_size(engine.size)} in {engine.seconds:.1f} s"
-    )
-    return engine, None
-
-
 def _record_goldens(
     stage: Path,
     detector: Detector,
@@ -572,10 +554,14 @@ def _verify(
     if judges is None:
         return {}
     runtime = "openvino" if recipe.backend == "openvino" else None
-    subjects = [Subject(path, runtime) for path in dict.fromkeys(files)]
+    subjects = [
+        Subject(path, None if path.name == PLAN_FILE else runtime) for path in dict.fromkeys(files)
+    ]
     gate = Gate(max_drop=request.max_drop)
     key = _verdict_key(checkpoint, subjects, judges, gate, request.seed)
-    known = None if request.fresh else recall("drift", key)
+    # What a plan computes depends on the GPU and its driver too: it is judged every time.
+    fresh = request.fresh or any(path.name == PLAN_FILE for path in files)
+    known = None if fresh else recall("drift", key)
     if known is not None:
         documents = json.loads(known)
         drift = {name: DriftReport.model_validate(one) for name, one in documents.items()}

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from yolov12edge.bench import BenchReport
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.evaluate import DriftReport
+from yolov12edge.pipeline.engine import PLAN_FILE
 from yolov12edge.pipeline.export import (
     BENCH_FILE,
     CALIBRATION_FILE,
@@ -23,6 +24,7 @@ from yolov12edge.pipeline.export import (
 )
 from yolov12edge.pipeline.inspect import RunInspection, inspect_run
 from yolov12edge.pipeline.manifest import Manifest
+from yolov12edge.runtime.open import PLAN_SUFFIXES, RUNTIMES
 
 MAX_DOCUMENT_BYTES = 64_000_000
 ARTIFACT_FILES = {"fp32": FP32_FILE, "fp16": FP16_FILE, "int8": INT8_FILE}
@@ -77,8 +79,15 @@ class RunDocuments:
 
     @property
     def artifact(self) -> Path:
-        """The ONNX file that was asked for, and that drift.json judges."""
+        """The ONNX file that was asked for."""
         return self.folder / ARTIFACT_FILES[self.manifest.precision.name]
+
+    @property
+    def judged(self) -> Path:
+        """The file that drift.json judges: the engine if a builder's runtime ran it."""
+        runtime = self.drift.judge.runtime if self.drift else ""
+        engine = RUNTIMES.get(runtime) == PLAN_SUFFIXES
+        return self.folder / PLAN_FILE if engine else self.artifact
 
     @property
     def broken(self) -> dict[str, str]:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from yolov12edge.evaluate import DriftReport
 from yolov12edge.evaluate.report import ClassDrift, TensorError
 from yolov12edge.files import readable_size
-from yolov12edge.pipeline.export import BENCH_FILE, DRIFT_FILE, PLAN_FILE
+from yolov12edge.pipeline.engine import PLAN_FILE
+from yolov12edge.pipeline.export import BENCH_FILE, DRIFT_FILE
 from yolov12edge.pipeline.manifest import AccuracySection
 from yolov12edge.pipeline.report_documents import ARTIFACT_FILES, RunDocuments
 from yolov12edge.pipeline.report_text import NOTHING, number, percent
@@ -68,7 +69,7 @@ def comparison_section(run: RunDocuments) -> Section:
 def _accuracy(run: RunDocuments, name: str) -> tuple[Cell | str, ...]:
     """mAP, self-mAP, found again and gate: from drift.json where that judges the file."""
     found = run.manifest.accuracy.get(name)
-    if run.drift is not None and name == run.artifact.name:
+    if run.drift is not None and name == run.judged.name:
         found = AccuracySection.of(run.drift)
     if found is None:
         return (NOTHING,) * 4

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from yolov12edge.errors import EdgeError
 from yolov12edge.files import readable_size
-from yolov12edge.pipeline.export import PLAN_FILE
+from yolov12edge.pipeline.engine import PLAN_FILE
 from yolov12edge.pipeline.manifest import CalibrationSection
 from yolov12edge.pipeline.recipe import Recipe, load_recipe
 from yolov12edge.pipeline.report_documents import RunDocuments

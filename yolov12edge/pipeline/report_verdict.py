@@ -53,8 +53,8 @@ def _meaning(run: RunDocuments, drift: DriftReport) -> str:
         kept.append(f"finds {percent(drift.matched)} of its detections again")
     what = " and ".join(kept) or "was compared with its checkpoint"
     if drift.gate.passed:
-        return f"{on}, {run.artifact.name} {what}: within what the gate allows."
-    return f"Do not ship: {run.artifact.name} drifted from its checkpoint: {_reasons(drift)}."
+        return f"{on}, {run.judged.name} {what}: within what the gate allows."
+    return f"Do not ship: {run.judged.name} drifted from its checkpoint: {_reasons(drift)}."
 
 
 def _reasons(drift: DriftReport) -> str:
@@ -120,11 +120,12 @@ def _notes(run: RunDocuments) -> tuple[Note, ...]:
             notes.append(Note(f"The gate failed too: {_reasons(drift)}.", "bad"))
         notes += [Note(text, "" if drift.gate.passed else "caution") for text in drift.notes]
         notes += _doubts(drift)
-        failed = [name for name, found in manifest.accuracy.items() if not found.passed]
+        others = {k: v for k, v in manifest.accuracy.items() if k != run.judged.name}
+        failed = [name for name, found in others.items() if not found.passed]
         if drift.gate.passed and failed:
             names = " and ".join(failed)
             notes.append(Note(f"When it was exported, {names} did not pass the gate.", "caution"))
-    if manifest.target.backend in ("tensorrt", "tensorrt_rtx"):
+    if manifest.target.backend in ("tensorrt", "tensorrt_rtx") and run.judged == run.artifact:
         engine = manifest.engine
         what = f"{run.artifact.name}, from which the engine is built"
         notes.append(

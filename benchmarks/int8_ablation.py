@@ -32,6 +32,7 @@ from yolov12edge.quantize import (
     Method,
     activation_shifts,
     choose_steps,
+    equalize,
     observe,
     observed_tensors,
     plan_quantization,
@@ -42,6 +43,7 @@ from yolov12edge.quantize.rules import common
 
 CORRECTING = 24
 SHIFTING = 16
+EVENING = 8
 ATTENTION = {"tensorrt": "packed", "cpu": "rows"}
 
 
@@ -115,7 +117,10 @@ def all_variants(dialect: Dialect) -> list[Variant]:
             add(f"without {rule.name}", keep=rest)
     for more in (common.STEM, common.SECOND_CONVOLUTION, common.FINE_MERGES, common.DEPTHWISE):
         if more not in dialect.keep:
-            add(f"with {more.name} in float", keep=(*dialect.keep, more))
+            evened = () if more is common.SECOND_CONVOLUTION else dialect.equalize
+            add(f"with {more.name} in float", keep=(*dialect.keep, more), equalize=evened)
+    for evening in dialect.equalize:
+        add(f"without {evening.name}", equalize=())
     for moved in dialect.move_up:
         add(f"without {moved.name}", move_up=())
     add("residual sums in INT8", quantize=(*dialect.quantize, common.RESIDUAL_SUMS))
@@ -132,7 +137,25 @@ def write_variants(
     images: CalibrationImages,
     letterbox: Letterbox,
 ) -> dict[str, Path]:
-    """One INT8 file a variant, from one calibration pass."""
+    """One INT8 file a variant, from as few calibration passes as there are float graphs."""
+    files: dict[str, Path] = {}
+    for number, rules in enumerate({one.dialect.equalize for one in variants}):
+        mine = [one for one in variants if one.dialect.equalize == rules]
+        evening = images.part(0, EVENING).stream(letterbox)
+        graph = folder / f"float-{number}.onnx"
+        onnx.save(equalize(onnx.load(source), mine[0].dialect, evening), graph)
+        files |= write_alike(mine, graph, folder, images, letterbox)
+    return {one.name: files[one.name] for one in variants}
+
+
+def write_alike(
+    variants: list[Variant],
+    source: Path,
+    folder: Path,
+    images: CalibrationImages,
+    letterbox: Letterbox,
+) -> dict[str, Path]:
+    """One INT8 file a variant of one float graph, from one calibration pass."""
     correcting = list(images.part(0, CORRECTING).stream(letterbox))
     model = onnx.load(source)
     plans = {one.name: plan_quantization(model, one.dialect) for one in variants}

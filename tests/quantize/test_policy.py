@@ -55,7 +55,7 @@ def test_what_decides_boxes_and_scores_stays_float(
 def test_the_stem_is_the_first_convolutions(model: onnx.ModelProto) -> None:
     first = {"model.0/conv", "model.1/conv", "model.2.cv1/conv"}
     assert kept_by(model, TENSORRT, "stem") == first
-    assert kept_by(model, CPU, "second-convolution") == {"model.1/conv"}
+    assert not kept_by(model, CPU, "second-convolution") | kept_by(model, CPU, "stem")
     fine = kept_by(model, TENSORRT, "fine-merges")
     assert {"model.2.cv2/conv", "model.4.cv2/conv", "model.14.cv2/conv"} <= fine
     assert not any(name.startswith(("model.6", "model.8", "model.17", "model.20")) for name in fine)

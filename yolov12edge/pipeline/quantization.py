@@ -44,6 +44,7 @@ from yolov12edge.quantize import (
     activation_shifts,
     choose_steps,
     convert_to_fp16,
+    equalize,
     load_statistics,
     observe,
     observed_tensors,
@@ -60,7 +61,8 @@ AUTO = "auto"
 FP16_IMAGES = 8
 # Images that choose the method: an eighth of the set, at most this many, kept out of calibration.
 MOST_HELD_BACK = 32
-# Images on which shifts of channels and of scores are measured.
+# Images on which channels are evened out, and on which shifts of channels and scores are measured.
+EVENING = 8
 SHIFTING = 16
 CORRECTING = 24
 _CACHE_VERSION = 2
@@ -248,33 +250,46 @@ def quantize_step(
         )
     ranging = calibration.part(0, len(calibration) - held_back)
     judging = calibration.part(len(calibration) - held_back, len(calibration))
-    model = onnx.load(source)
-    plan = plan_quantization(model, dialect, keep_float)
-    tensors = observed_tensors(model, [plan])
-    key = _key(sha256_file(source), ranging, letterbox, tensors)
-    statistics, cached = _calibrate(model, tensors, ranging, letterbox, key, fresh, progress)
-    record = _record(key, plan, dialect)
-    if fresh:
-        record.unlink(missing_ok=True)
-    some = ranging.part(0, CORRECTING)
-    job = _Job(source, plan, dialect, statistics, letterbox, some, record, progress)
-    trials = {} if chosen else job.trials(judging)
-    final = chosen or _best(trials)
-    conversion = quantize_int8(
-        source,
-        target,
-        plan,
-        dialect,
-        statistics,
-        final,
-        twin=twin.path if twin else None,
-        kept_fp32=twin.kept if twin else None,
-        shifts=job.shifts()[final],
-        corrections=job.corrections(final),
-    )
+    with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
+        even = _even_out(source, Path(folder), dialect, ranging.part(0, EVENING), letterbox)
+        model = onnx.load(even)
+        plan = plan_quantization(model, dialect, keep_float)
+        tensors = observed_tensors(model, [plan])
+        key = _key(sha256_file(even), ranging, letterbox, tensors)
+        statistics, cached = _calibrate(model, tensors, ranging, letterbox, key, fresh, progress)
+        record = _record(key, plan, dialect)
+        if fresh:
+            record.unlink(missing_ok=True)
+        some = ranging.part(0, CORRECTING)
+        job = _Job(even, plan, dialect, statistics, letterbox, some, record, progress)
+        trials = {} if chosen else job.trials(judging)
+        final = chosen or _best(trials)
+        conversion = quantize_int8(
+            even,
+            target,
+            plan,
+            dialect,
+            statistics,
+            final,
+            twin=twin.path if twin else None,
+            kept_fp32=twin.kept if twin else None,
+            shifts=job.shifts()[final],
+            corrections=job.corrections(final),
+        )
     findings = lint_graph(onnx.load(target), for_builder=dialect.symmetric)
     refuse_errors(findings)
     return Int8Step(conversion, trials, statistics.images, held_back, cached, tuple(findings))
+
+
+def _even_out(
+    source: Path, folder: Path, dialect: Dialect, images: CalibrationImages, letterbox: Letterbox
+) -> Path:
+    """The file with the channels evened out that the dialect names; the file itself if none."""
+    if not dialect.equalize:
+        return source
+    path = folder / "even.onnx"
+    onnx.save(equalize(onnx.load(source), dialect, images.stream(letterbox)), path)
+    return path
 
 
 def _key(

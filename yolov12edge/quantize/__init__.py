@@ -1,6 +1,7 @@
 """Lower precision, written into the ONNX graph."""
 
 from yolov12edge.quantize.domain import ALIEN, describe_images, domain_gap
+from yolov12edge.quantize.equalize import equalize
 from yolov12edge.quantize.fp16 import Fp16Conversion, convert_to_fp16
 from yolov12edge.quantize.int8 import Int8Conversion, observed_tensors, quantize_int8
 from yolov12edge.quantize.observers import Statistics, load_statistics, observe
@@ -28,6 +29,7 @@ __all__ = [
     "convert_to_fp16",
     "describe_images",
     "domain_gap",
+    "equalize",
     "load_statistics",
     "observe",
     "observed_tensors",

@@ -1,6 +1,6 @@
 """Quantization rules: small named objects with a reason each, joined into dialects."""
 
-from yolov12edge.quantize.rules.base import Dialect, KeepFloat, MoveUp, QuantizeInputs
+from yolov12edge.quantize.rules.base import Dialect, Equalize, KeepFloat, MoveUp, QuantizeInputs
 from yolov12edge.quantize.rules.cpu import CPU
 from yolov12edge.quantize.rules.tensorrt import TENSORRT
 
@@ -11,6 +11,7 @@ __all__ = [
     "DIALECTS",
     "TENSORRT",
     "Dialect",
+    "Equalize",
     "KeepFloat",
     "MoveUp",
     "QuantizeInputs",

@@ -56,6 +56,21 @@ class MoveUp:
 
 
 @dataclass(frozen=True)
+class Equalize:
+    """Evens out the channels that a convolution reads.
+
+    Attributes:
+        name: what reports call it.
+        why: the reason, one line.
+        applies: whether a convolution falls under it.
+    """
+
+    name: str
+    why: str
+    applies: Callable[[Graph, onnx.NodeProto], bool]
+
+
+@dataclass(frozen=True)
 class Dialect:
     """Everything one family of runtimes wants.
 
@@ -65,6 +80,7 @@ class Dialect:
         keep: the first rule that applies to a node leaves it in float.
         quantize: rules that make nodes read INT8.
         move_up: operators to quantize in front of.
+        equalize: convolutions whose input channels are evened out first.
     """
 
     name: str
@@ -72,6 +88,7 @@ class Dialect:
     keep: tuple[KeepFloat, ...]
     quantize: tuple[QuantizeInputs, ...]
     move_up: tuple[MoveUp, ...] = ()
+    equalize: tuple[Equalize, ...] = ()
 
     @property
     def moved_through(self) -> frozenset[str]:

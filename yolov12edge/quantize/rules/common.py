@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import onnx
 
 from yolov12edge.quantize.graph import Graph
-from yolov12edge.quantize.rules.base import KeepFloat, QuantizeInputs
+from yolov12edge.quantize.rules.base import Equalize, KeepFloat, QuantizeInputs
 
 STEM_CONVOLUTIONS = 3
 FINEST_STRIDE = 8
@@ -120,6 +120,11 @@ STEM = KeepFloat(
 SECOND_CONVOLUTION = KeepFloat(
     "second-convolution",
     "reads 16 channels of the widest range of all: a third of the error for 2 to 3% of the time",
+    _is_second,
+)
+EVEN_SECOND = Equalize(
+    "even-second",
+    "the second convolution reads channels of the widest and most uneven ranges of all",
     _is_second,
 )
 FINE_MERGES = KeepFloat(

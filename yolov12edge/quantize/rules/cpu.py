@@ -18,10 +18,10 @@ CPU = Dialect(
         common.DECODING,
         common.HEAD_OUTPUTS,
         common.CLASS_BRANCH,
-        common.SECOND_CONVOLUTION,
         common.DEPTHWISE,
         common.ATTENTION_PRODUCTS,
     ),
     quantize=(common.CONVOLUTIONS,),
     move_up=(QUANTIZED_MOVES,),
+    equalize=(common.EVEN_SECOND,),
 )

@@ -15,12 +15,13 @@ from yolov12edge.runtime.runner import ClosingRunner, FloatArray, check_images
 
 
 class TorchRunner(ClosingRunner):
-    """A detector in PyTorch, float32, channels last: its fastest order on CPUs and GPUs alike.
+    """A detector in PyTorch, float32.
 
-    On the CPU the whole process keeps freed memory for the next call (`allocator`).
+    On the CPU it runs channels last, a sixth faster there, and the whole process keeps freed memory
+    for the next call (`allocator`).
 
     Args:
-        model: the detector; put in evaluation mode, on `device` and in channels-last order.
+        model: the detector; put in evaluation mode, on `device` and in that order.
         height: input height in pixels, a multiple of 32.
         width: input width in pixels, a multiple of 32.
         device: a torch device.
@@ -51,9 +52,11 @@ class TorchRunner(ClosingRunner):
         self.input_shape: tuple[int | None, int, int, int] = (None, 3, height, width)
         self.num_classes = model.architecture.num_classes
         self.names = model.names
+        self._order = torch.preserve_format
         if torch.device(device).type == "cpu":
+            self._order = torch.channels_last
             keep_freed_memory()
-        self._model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._model = model.eval().to(device, memory_format=self._order)  # type: ignore[call-overload]
 
     def __call__(self, images: FloatArray) -> FloatArray:
         """(B, 3, H, W) RGB in 0..1 to (B, 4 + classes, A).
@@ -63,7 +66,7 @@ class TorchRunner(ClosingRunner):
         """
         check_images(images, *self.input_shape[2:])
         with torch.inference_mode():
-            inputs = torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
+            inputs = torch.from_numpy(images).to(self.device, memory_format=self._order)
             result = self._model(inputs)
         return np.asarray(result.cpu().numpy(), dtype=np.float32)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from yolov12edge.errors import CheckpointError
 from yolov12edge.model import Detector
 from yolov12edge.runtime.metadata import BLOCKS_KEY
+from yolov12edge.runtime.probe import Probe
 
 # Below this ratio of signal to error a block no longer computes what it should. Healthy blocks of
 # real and random detectors stay above 100 dB in FP32 and above 43 dB in FP16.
@@ -203,26 +203,9 @@ def _reference_outputs(detector: Detector, blocks: Sequence[str], image: Array) 
 def _artifact_outputs(
     model: onnx.ModelProto, tensors: Sequence[str], image: Array
 ) -> dict[str, Array]:
-    """Run the graph with the blocks' tensors as outputs, unoptimized so that they survive."""
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
-    known = {output.name for output in opened.graph.output}
-    opened.graph.output.extend(
-        onnx.ValueInfoProto(name=tensor) for tensor in tensors if tensor not in known
-    )
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    entry = opened.graph.input[0]
-    batch = entry.type.tensor_type.shape.dim[0].dim_value or 1
-    values = session.run(list(tensors), {entry.name: np.repeat(image, batch, axis=0)})
-    return {
-        tensor: np.asarray(value[:1], dtype=np.float32)
-        for tensor, value in zip(tensors, values, strict=True)
-    }
+    """Run the graph unoptimized, so that the blocks' tensors survive."""
+    probe = Probe(model, tensors, optimize=False)
+    return {name: np.asarray(value, np.float32) for name, value in probe(image[0]).items()}
 
 
 def _sources(block: str, blocks: list[str]) -> list[str]:

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto
+
+from yolov12edge.runtime.probe import Probe
 
 # Bytes of tensors looked at in one run.
 BUDGET = 512 << 20
@@ -42,13 +43,10 @@ def first_overflow(path: Path, image: NDArray[np.float32]) -> str | None:
         for output in node.output
         if output in half
     ]
-    entry = model.graph.input[0]
-    batch = entry.type.tensor_type.shape.dim[0].dim_value or 1
-    feed = {entry.name: np.repeat(image, batch, axis=0)}
     for part in _parts(nodes, half):
-        outputs = [output for _, output in part]
-        for (name, _), value in zip(part, _run(model, outputs, feed), strict=True):
-            if not np.isfinite(value).all():
+        values = Probe(model, [output for _, output in part])(image[0])
+        for name, output in part:
+            if not np.isfinite(values[output]).all():
                 return name
     return None
 
@@ -65,19 +63,3 @@ def _parts(nodes: list[tuple[str, str]], sizes: dict[str, int]) -> Iterator[list
         held += size
     if part:
         yield part
-
-
-def _run(
-    model: onnx.ModelProto, outputs: list[str], feed: dict[str, NDArray[np.float32]]
-) -> list[NDArray[np.float16]]:
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
-    del opened.graph.output[:]
-    opened.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    values: list[NDArray[np.float16]] = session.run(outputs, feed)
-    return values

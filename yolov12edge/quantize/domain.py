@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from yolov12edge.runtime.metadata import BLOCKS_KEY
+from yolov12edge.runtime.probe import Probe
 
 Array = NDArray[np.float32]
 
@@ -29,22 +29,9 @@ def describe_images(model: onnx.ModelProto, images: Iterable[Array]) -> NDArray[
         images: (3, H, W) RGB in 0..1.
     """
     blocks = dict(json.loads({p.key: p.value for p in model.metadata_props}[BLOCKS_KEY]))
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
     name = blocks[DEEPEST_BLOCK]
-    del opened.graph.output[:]
-    opened.graph.output.append(onnx.ValueInfoProto(name=name))
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(
-        opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
-    rows = []
-    for image in images:
-        feed = {model.graph.input[0].name: np.repeat(image[None], batch, axis=0)}
-        (features,) = session.run([name], feed)
-        rows.append(features[0].mean(axis=(1, 2), dtype=np.float64))
+    probe = Probe(model, [name])
+    rows = [probe(image)[name][0].mean(axis=(1, 2), dtype=np.float64) for image in images]
     return np.array(rows)
 
 

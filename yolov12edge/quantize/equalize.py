@@ -13,12 +13,12 @@ from collections.abc import Iterable
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from yolov12edge.quantize.graph import Graph
 from yolov12edge.quantize.rules import Dialect
+from yolov12edge.runtime.probe import Probe
 
 Array = NDArray[np.float32]
 
@@ -84,20 +84,10 @@ def _channel_reaches(
     model: onnx.ModelProto, tensors: list[str], images: Iterable[Array]
 ) -> dict[str, NDArray[np.float64]]:
     """(C,) largest magnitude of every channel over the images."""
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    watched.graph.output.extend(onnx.ValueInfoProto(name=name) for name in tensors)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    batch = session.get_inputs()[0].shape[0]
-    copies = batch if isinstance(batch, int) else 1
+    probe = Probe(model, tensors)
     reaches: dict[str, NDArray[np.float64]] = {}
     for image in images:
-        feed = {session.get_inputs()[0].name: np.repeat(image[None], copies, axis=0)}
-        for name, values in zip(tensors, session.run(tensors, feed), strict=True):
+        for name, values in probe(image).items():
             found = np.abs(values).max(axis=(0, 2, 3)).astype(np.float64)
             reaches[name] = np.maximum(reaches.get(name, 0), found)
     return reaches

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from yolov12edge.errors import DataError, ExportError
 from yolov12edge.files import atomic_path
+from yolov12edge.runtime.probe import Probe
 
 Progress = Callable[[str, int, int], None]
 Array = NDArray[np.float32]
@@ -220,21 +220,15 @@ def observe(
         DataError: no images.
         ExportError: a tensor becomes NaN or infinite.
     """
-    session = _open(model, tensors, threads)
-    entry = model.graph.input[0]
-    batch = entry.type.tensor_type.shape.dim[0].dim_value or 1
+    probe = Probe(model, tensors, threads)
     found = load_statistics(partial, key) if partial is not None else None
     if found is None or list(found.tensors) != list(tensors):
         found = Statistics({name: empty_statistics() for name in tensors}, 0, key)
-    wanted = [name for name in tensors if name != entry.name]
     for position, image in enumerate(images):
         if position < found.images:
             continue
-        feed = np.repeat(image[None], batch, axis=0)
-        values = dict(zip(wanted, session.run(wanted, {entry.name: feed}), strict=True))
-        values[entry.name] = feed
-        for name, statistics in found.tensors.items():
-            statistics.add(values[name][:1])
+        for name, values in probe(image).items():
+            found.tensors[name].add(values)
         found.images += 1
         if progress:
             progress("calibrating", found.images, total)
@@ -248,22 +242,3 @@ def observe(
     if partial is not None:
         partial.unlink(missing_ok=True)
     return found
-
-
-def _open(
-    model: onnx.ModelProto, tensors: Sequence[str], threads: int | None
-) -> onnxruntime.InferenceSession:
-    """A session that yields the tensors; ONNX Runtime keeps optimizing what lies between them."""
-    opened = onnx.ModelProto()
-    opened.CopyFrom(model)
-    known = {value.name for value in [*opened.graph.output, *opened.graph.input]}
-    opened.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in tensors if name not in known
-    )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(
-        opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )

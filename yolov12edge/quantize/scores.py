@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from yolov12edge.quantize.graph import Graph
+from yolov12edge.runtime.probe import Probe
 
 Array = NDArray[np.float32]
 
@@ -41,30 +41,15 @@ def score_corrections(
         name of a convolution to (classes,) what its bias lacks, in logits.
     """
     names = [name for name in Graph(onnx.load(source)).nodes if _LOGITS.fullmatch(name)]
-    exact, rounded = _open(source, names), _open(quantized, names)
+    exact, rounded = (Probe(onnx.load(path), names) for path in (source, quantized))
     lost: dict[str, NDArray[np.float64]] = {}
     seen: dict[str, NDArray[np.float64]] = {}
     for image in images:
-        feed = {"images": _fill(exact, image)}
-        pairs = zip(exact.run(names, feed), rounded.run(names, feed), strict=True)
-        for name, (wanted, found) in zip(names, pairs, strict=True):
-            scores = 1 / (1 + np.exp(-wanted[0].astype(np.float64)))
+        found = rounded(image)
+        for name, (wanted,) in exact(image).items():
+            scores = 1 / (1 + np.exp(-wanted.astype(np.float64)))
             weight = scores * (scores > LEAST_SCORE)
-            lost[name] = lost.get(name, 0) + ((wanted[0] - found[0]) * weight).sum(axis=(1, 2))
+            change = (wanted - found[name][0]) * weight
+            lost[name] = lost.get(name, 0) + change.sum(axis=(1, 2))
             seen[name] = seen.get(name, 0) + weight.sum(axis=(1, 2))
     return {name: (lost[name] / (seen[name] + ENOUGH)).astype(np.float32) for name in lost}
-
-
-def _open(path: Path, names: list[str]) -> onnxruntime.InferenceSession:
-    model = onnx.load(path)
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-
-def _fill(session: onnxruntime.InferenceSession, image: Array) -> Array:
-    batch = session.get_inputs()[0].shape[0]
-    return np.repeat(image[None], batch if isinstance(batch, int) else 1, axis=0)

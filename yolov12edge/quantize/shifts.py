@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from yolov12edge.quantize.graph import Graph
@@ -20,6 +19,7 @@ from yolov12edge.quantize.policy import QuantizationPlan
 from yolov12edge.quantize.qdq import Step, find_step
 from yolov12edge.quantize.ranges import Method, choose_range, join
 from yolov12edge.quantize.rules import Dialect
+from yolov12edge.runtime.probe import Probe
 
 Array = NDArray[np.float32]
 Shifts = dict[str, NDArray[np.float64]]
@@ -60,27 +60,13 @@ def activation_shifts(
     graph = Graph(model)
     inputs = {conv: graph.nodes[conv].input[0] for conv in plan.convolutions}
     used = {tensor: _rounded_at(graph, plan, tensor) for tensor in inputs.values()}
-    watched = onnx.ModelProto()
-    watched.CopyFrom(model)
-    watched.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in used if name not in _inputs(model)
-    )
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    source = session.get_inputs()[0]
-    copies = source.shape[0] if isinstance(source.shape[0], int) else 1
-    names = [name for name in used if name != source.name]
+    probe = Probe(model, list(used))
     sums: dict[Method, Shifts] = {method: {} for method in choices}
     count = 0
     for image in images:
-        feed = np.repeat(image[None], copies, axis=0)
-        values = dict(zip(names, session.run(names, {source.name: feed}), strict=True))
-        values |= {source.name: feed}
+        values = probe(image)
         for name, rounded_at in used.items():
-            sample = values[name][:1, :, ::STRIDE, ::STRIDE]
+            sample = values[name][:, :, ::STRIDE, ::STRIDE]
             for method, steps in choices.items():
                 error = _rounded(sample, steps[rounded_at]) - sample
                 mean = error.mean(axis=(0, 2, 3), dtype=np.float64)
@@ -90,10 +76,6 @@ def activation_shifts(
         method: {conv: found[name] / count for conv, name in inputs.items()}
         for method, found in sums.items()
     }
-
-
-def _inputs(model: onnx.ModelProto) -> set[str]:
-    return {value.name for value in model.graph.input}
 
 
 def _rounded_at(graph: Graph, plan: QuantizationPlan, tensor: str) -> str:

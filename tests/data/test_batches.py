@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -282,3 +283,22 @@ def test_ctrl_c_ends_the_threads(tmp_path):
     _, errors = process.communicate(timeout=30)
     assert "KeyboardInterrupt" in errors
     assert process.returncode != 0
+
+
+@pytest.mark.parametrize("moment", ["submit", "shutdown", "__del__"])
+def test_ctrl_c_inside_the_pool_waits_and_is_not_lost(samples, monkeypatch, moment):
+    finished = []
+
+    def interrupted(self, *arguments, **options):
+        signal.raise_signal(signal.SIGINT)
+        finished.append(moment)
+        inherited = getattr(super(Pool, self), moment, None)
+        return inherited(*arguments, **options) if inherited else None
+
+    Pool = type("Pool", (ThreadPoolExecutor,), {moment: interrupted})
+    monkeypatch.setattr("yolov12edge.data.batches.ThreadPoolExecutor", Pool)
+    made = batches(samples, workers=2)
+    with pytest.raises(KeyboardInterrupt):
+        for _ in made.epoch(0):
+            pass
+    assert finished, "the interrupt struck inside the pool"

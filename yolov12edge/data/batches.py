@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,7 @@ from yolov12edge.data.resized import ResizedImages
 from yolov12edge.data.samples import Sample, SampleSet
 from yolov12edge.data.scan import BROKEN
 from yolov12edge.errors import DataError, UsageError
+from yolov12edge.interrupts import interrupts_held
 
 # Partners of a mosaic are images that are due within so many positions (facts of the recipe).
 MAX_WINDOW = 1000
@@ -131,18 +133,26 @@ class TrainingBatches:
                 positions = self._positions(step)
                 yield _collate([self.picture(epoch, p, mosaic) for p in positions])
             return
-        with ThreadPoolExecutor(self._workers, "pictures") as pool:
-            waiting: deque[list[Future[tuple[NDArray[np.uint8], NDArray[np.float32]]]]] = deque()
-            try:
-                for step in steps:
-                    positions = self._positions(step)
-                    waiting.append([pool.submit(self.picture, epoch, p, mosaic) for p in positions])
-                    if len(waiting) > _BATCHES_AHEAD:
-                        yield _collate([future.result() for future in waiting.popleft()])
-                while waiting:
-                    yield _collate([future.result() for future in waiting.popleft()])
-            finally:
+        pool = ThreadPoolExecutor(self._workers, "pictures")
+        waiting: deque[list[Future[tuple[NDArray[np.uint8], NDArray[np.float32]]]]] = deque()
+        coming = iter(steps)
+        try:
+            while True:
+                # Ctrl-C inside the pool's own code can leave one of its locks held for ever.
+                with interrupts_held():
+                    for step in itertools.islice(coming, 1 + _BATCHES_AHEAD - len(waiting)):
+                        positions = self._positions(step)
+                        made = [pool.submit(self.picture, epoch, p, mosaic) for p in positions]
+                        waiting.append(made)
+                    if not waiting:
+                        return
+                    batch = _collate([future.result() for future in waiting.popleft()])
+                yield batch
+        finally:
+            # Nor may it come while the threads are forgotten: weak references swallow it.
+            with interrupts_held():
                 pool.shutdown(wait=True, cancel_futures=True)
+                del pool
 
     def picture(
         self, epoch: int, position: int, mosaic: bool = True

@@ -250,8 +250,11 @@ def test_a_picture_of_a_batch_is_saved(samples, tmp_path):
     assert batch.images.max() <= 255
 
 
+# A shell starts its background jobs with SIGINT ignored; so may whoever starts these tests.
 _ENDLESS = """
+import signal
 import sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from yolov12edge.data.augment import Augmentation
 from yolov12edge.data.batches import TrainingBatches
@@ -298,7 +301,11 @@ def test_ctrl_c_inside_the_pool_waits_and_is_not_lost(samples, monkeypatch, mome
     Pool = type("Pool", (ThreadPoolExecutor,), {moment: interrupted})
     monkeypatch.setattr("yolov12edge.data.batches.ThreadPoolExecutor", Pool)
     made = batches(samples, workers=2)
-    with pytest.raises(KeyboardInterrupt):
-        for _ in made.epoch(0):
-            pass
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            for _ in made.epoch(0):
+                pass
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert finished, "the interrupt struck inside the pool"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from yolov12edge.bench.report import Ratio
-from yolov12edge.bench.statistics import outliers, paired_ratio, settled, summarize
+from yolov12edge.bench.statistics import paired_ratio, settled, summarize, undisturbed
 
 Array = NDArray[np.float64]
 TIMES = st.lists(st.floats(0.1, 1000), min_size=2, max_size=200)
@@ -59,7 +59,7 @@ def test_swapping_the_artifacts_inverts_the_ratio(times: list[float], seed: int)
 
 def busy_pair(rng: np.random.Generator, count: int) -> tuple[Array, Array]:
     """Times on a busy machine, true ratio 0.8: a wandering load, half the calls held up by it."""
-    load = np.exp(np.cumsum(rng.normal(0, 0.02, count)))
+    load = np.exp(np.cumsum(rng.normal(0, 0.01, count)))
 
     def held_up() -> Array:
         return 1 + (rng.random(count) < 0.5) * rng.exponential(0.6, count)
@@ -87,22 +87,24 @@ def test_repeats_agree_where_plain_medians_do_not() -> None:
     assert np.std(robust) < np.std(plain) / 3
 
 
-def test_a_block_in_which_one_artifact_was_held_up_is_dropped() -> None:
+def test_neighbours_that_slow_the_machine_for_seconds_change_nothing() -> None:
+    """Two speeds, as seen on a shared machine: most calls take half as long again."""
     rng = np.random.default_rng(1)
-    times, base = 8 * rng.lognormal(0, 0.01, 100), 10 * rng.lognormal(0, 0.01, 100)
-    times[30:40] *= 2
-    ratio = ratio_of(times, base)
-    assert ratio.dropped >= 1
-    assert ratio.ratio == pytest.approx(0.8, rel=0.01)
+    found = []
+    for _ in range(100):
+        slow = np.repeat(rng.random(14) < 0.6, 5)
+        pair = [
+            scale * rng.lognormal(0, 0.01, 70) * np.where(slow, rng.uniform(1.3, 1.7), 1)
+            for scale in (8.0, 10.0)
+        ]
+        found.append(ratio_of(*pair).ratio)
+    assert max(abs(np.array(found) / 0.8 - 1)) < 0.05
 
 
-def test_outliers_follow_the_stated_rule() -> None:
-    values = np.array([0.0, 1, 2, 3, 4, 5, 6, 7, 8, 30])
-    median = 4.5
-    scaled = np.median(np.abs(values - median)) / statistics.NormalDist().inv_cdf(0.75)
-    assert (outliers(values) == (np.abs(values - median) > 3 * scaled)).all()
-    assert outliers(values).sum() == 1
-    assert not outliers(np.array([1.0, 1.0 + 1e-12, 1.0])).any()
+def test_an_artifact_counts_with_the_fastest_tenth_of_its_calls() -> None:
+    assert undisturbed([5.0, 3.0, 4.0]) == 3.0
+    assert undisturbed([*range(10, 30)]) == 10.5
+    assert undisturbed([*range(10, 31)]) == 11.0
 
 
 def test_one_round_makes_no_ratio() -> None:

@@ -56,7 +56,7 @@ def test_int8_that_is_slower_did_not() -> None:
     (found,) = int8_verdicts(timings, times)
     text = int8_text(found, timings)
     assert not found.earned
-    assert text.startswith("INT8 did not earn its keep: 1.5")
+    assert text.startswith("INT8 did not earn its keep: 1.49 of the time of FP16")
     assert text.endswith("use FP16")
 
 

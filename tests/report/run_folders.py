@@ -86,7 +86,7 @@ def bench(**changes: Any) -> str:
         rounds=20,
         pictures="3 pictures",
         artifacts=(timing("checkpoint", 41.5), timing("model.onnx", 20.75, "int8")),
-        ratios=(Ratio(name="model.onnx", baseline="checkpoint", rounds=20, dropped=0, **ratio),),
+        ratios=(Ratio(name="model.onnx", baseline="checkpoint", rounds=20, **ratio),),
         int8=(Int8Verdict(name="model.onnx", against="checkpoint", earned=True, **ratio),),
         verdict="fastest: model.onnx, 2.00 times as fast as checkpoint",
         throttled=(),

@@ -118,8 +118,7 @@ class Timing(_Part):
 class Ratio(_Part):
     """Time of an undisturbed call of `name` over that of `baseline`; below 1 is faster.
 
-    `low` and `high` bound the 95% interval, `dropped` are blocks of rounds that did not count; how
-    it is made: `bench.statistics`.
+    `low` and `high` bound the 95% interval; how it is made: `bench.statistics`.
     """
 
     name: str
@@ -128,7 +127,6 @@ class Ratio(_Part):
     low: float
     high: float
     rounds: int
-    dropped: int
 
     @property
     def significant(self) -> bool:

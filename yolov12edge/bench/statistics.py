@@ -1,16 +1,14 @@
 """Summaries of measured times, and ratios that a noisy machine cannot fool.
 
 A ratio comes from rounds in which every artifact was timed once, in a random order. Other work on
-the machine only ever makes a call longer, and it comes and goes. So:
+the machine, also that of other tenants of its processor, only ever makes a call longer, often by
+half and for seconds at a time. So:
 
-1. the rounds are cut, in order of time, into `BLOCKS` blocks;
-2. in each block an artifact counts with its lower decile, the time of a call that was left alone,
-   and the block with the logarithm of (that of the artifact / that of the baseline), so that what
-   slowed both of them down for longer cancels;
-3. blocks further than `OUTLIER` scaled median absolute deviations from the median are dropped;
-4. the ratio is the mean of the others. Its 95% interval is Student's t over the blocks (batch
-   means, which stay honest where neighbouring rounds resemble each other), in which a dropped
-   block still counts as one that lies at the limit (winsorized).
+1. an artifact counts with the mean of the fastest of its calls, one in `FASTEST`, which were left
+   alone, and the ratio is that of an artifact over that of the baseline;
+2. its 95% interval is the jackknife's: the rounds are cut, in order of time, into `BLOCKS` blocks,
+   the ratio is made again without each of them, and Student's t over these holds the interval
+   honest where neighbouring rounds resemble each other.
 """
 
 from __future__ import annotations
@@ -22,16 +20,10 @@ from numpy.typing import NDArray
 
 from yolov12edge.bench.report import Latency, Ratio
 
+FASTEST = 10
 BLOCKS = 10
-OUTLIER = 3.0
-# Percentile of a block's calls that stands for one that nothing disturbed.
-_UNDISTURBED = 10
-# A median absolute deviation of a normal distribution is this share of its standard deviation.
-_MAD_SHARE = 0.6745
 # Student's t, two-sided 95%, for 1 to 9 degrees of freedom.
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-# Times that agree this well have no spread that could be measured.
-_TIE = 1e-9
 
 
 def summarize(milliseconds: Sequence[float]) -> Latency:
@@ -64,18 +56,15 @@ def paired_ratio(
     """
     if len(times) < 2:
         return None
-    parts = np.array_split(np.arange(len(times)), min(BLOCKS, len(times)))
-    mine, others = (
-        np.array([np.percentile(np.asarray(all_times)[part], _UNDISTURBED) for part in parts])
-        for all_times in (times, base)
+    mine, others = np.asarray(times, np.float64), np.asarray(base, np.float64)
+    blocks = np.array_split(np.arange(len(mine)), min(BLOCKS, len(mine)))
+    middle = _log_ratio(mine, others)
+    without = np.array(
+        [_log_ratio(np.delete(mine, block), np.delete(others, block)) for block in blocks]
     )
-    blocks: NDArray[np.float64] = np.log(mine / others)
-    dropped = outliers(blocks)
-    kept = blocks[~dropped]
-    middle = float(kept.mean())
-    limited = np.clip(blocks, kept.min(), kept.max())
-    spread = float(limited.std(ddof=1)) * len(blocks) ** 0.5 / len(kept)
-    margin = _STUDENT[len(kept) - 2] * spread
+    count = len(blocks)
+    spread = ((count - 1) / count * ((without - without.mean()) ** 2).sum()) ** 0.5
+    margin = _STUDENT[count - 2] * float(spread)
     low, ratio, high = np.exp([middle - margin, middle, middle + margin])
     return Ratio(
         name=name,
@@ -84,19 +73,17 @@ def paired_ratio(
         low=float(low),
         high=float(high),
         rounds=len(times),
-        dropped=int(dropped.sum()),
     )
 
 
-def outliers(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which values lie further than `OUTLIER` scaled median absolute deviations from the median.
+def undisturbed(milliseconds: Sequence[float] | NDArray[np.float64]) -> float:
+    """Mean of the fastest tenth of the times, at least one."""
+    count = -(-len(milliseconds) // FASTEST)
+    return float(np.sort(np.asarray(milliseconds, np.float64))[:count].mean())
 
-    Never leaves fewer than two values.
-    """
-    distance = np.abs(values - np.median(values))
-    scale = max(float(np.median(distance)) / _MAD_SHARE, _TIE)
-    found: NDArray[np.bool_] = distance > OUTLIER * scale
-    return found if np.count_nonzero(~found) >= 2 else np.zeros_like(found)
+
+def _log_ratio(times: NDArray[np.float64], base: NDArray[np.float64]) -> float:
+    return float(np.log(undisturbed(times) / undisturbed(base)))
 
 
 def settled(milliseconds: Sequence[float], window: int = 3, tolerance: float = 0.05) -> bool:

@@ -84,7 +84,6 @@ def int8_text(found: Int8Verdict, timings: Sequence[Timing]) -> str:
         low=found.low,
         high=found.high,
         rounds=0,
-        dropped=0,
     )
     title = precision.upper()
     if found.earned:

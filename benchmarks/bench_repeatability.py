@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--vs", type=Path, help="the baseline")
     parser.add_argument("--runtime", default=None)
     parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--duration", type=float, default=2.0, help="seconds for each artifact")
+    parser.add_argument("--duration", type=float, default=5.0, help="seconds for each artifact")
     parser.add_argument("--imgsz", type=int, default=320)
     parser.add_argument("--json", type=Path, default=None, help="also write the ratios here")
     options = parser.parse_args()

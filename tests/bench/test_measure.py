@@ -246,3 +246,28 @@ def test_nothing_or_the_same_twice() -> None:
     runner = FakeRunner(Clock(), 0.01, [])
     with pytest.raises(UsageError):
         measure([Contender("a", runner), Contender("a", runner)])
+
+
+@pytest.mark.parametrize(("noise", "patience", "longer"), [(0, 4, 1), (1, 1, 1), (1, 4, 4)])
+def test_rounds_go_on_while_a_ratio_is_uncertain(
+    noise: float, patience: float, longer: float
+) -> None:
+    """Times that never agree use all the patience there is; equal times use none of it."""
+    clock, journal = Clock(), []  # type: ignore[var-annotated]
+    rng = np.random.default_rng(0)
+
+    class Noisy(FakeRunner):
+        def __call__(self, images: Array) -> Array:
+            self.clock.load = rng.lognormal(0, noise)
+            return super().__call__(images)
+
+    runners = {name: Noisy(clock, 0.01, journal) for name in "ab"}
+    settings = Settings(duration=0.6, least_runs=1, patience=patience, window=0.0, rest_ms=0.0)
+    labels: list[tuple[str, int, int]] = []
+    report = measure(
+        runners, settings=settings, clock=clock, progress=lambda *step: labels.append(step)
+    )
+    calls = sum(timing.latency_ms.mean * 2 for timing in report.artifacts) / 1e3
+    assert report.rounds == pytest.approx(longer * 1.2 / calls, rel=0.15)
+    assert all(done <= total for _, done, total in labels)
+    assert labels[-1][1] == labels[-1][2] == report.rounds

@@ -20,7 +20,7 @@ from yolov12edge.bench.report import BenchReport, Memory, Ratio, Throughput, Tim
 from yolov12edge.bench.settings import Settings
 from yolov12edge.bench.stages import Picture, time_stages
 from yolov12edge.bench.state import read_state, throttling
-from yolov12edge.bench.statistics import paired_ratio, summarize
+from yolov12edge.bench.statistics import CERTAIN, paired_ratio, summarize
 from yolov12edge.bench.throughput import measure_throughput
 from yolov12edge.bench.verdict import int8_text, int8_verdicts, verdict
 from yolov12edge.data import Letterbox, to_batch
@@ -49,8 +49,9 @@ def measure(
 
     A round calls each contender once, in a random order. Before it there is a rest, in which the
     others' threads fall asleep, and an untimed call, which fills caches. A call goes from images
-    in host memory to detections in host memory, unless the settings leave transfers out. How
-    ratios are made of the rounds: `bench.statistics`.
+    in host memory to detections in host memory, unless the settings leave transfers out. Rounds go
+    on, as far as the settings' patience goes, until all ratios are certain. How ratios are made of
+    the rounds: `bench.statistics`.
 
     Args:
         contenders: named runners, or Contender with more to say.
@@ -149,6 +150,7 @@ def _in_turn(
     start = clock()
     several = len(tracks) > 1
     done = 0
+    limit: float | None = None
     while True:
         for index in rng.permutation(len(tracks)):
             if several:
@@ -157,9 +159,21 @@ def _in_turn(
         done += 1
         pace = (clock() - start) / done
         wanted = _wanted(settings, pace / len(tracks))
-        _report(progress, "rounds", min(done, wanted), wanted)
-        if done >= wanted:
+        if done < wanted:
+            _report(progress, "rounds", done, wanted)
+            continue
+        spent = clock() - start
+        limit = limit or spent * settings.patience
+        if settings.runs is not None or spent >= limit or _certain(tracks):
+            _report(progress, "rounds", done, done)
             return done
+        _report(progress, "rounds, until ratios are certain", done, int(done * limit / spent))
+
+
+def _certain(tracks: Sequence[Track]) -> bool:
+    """Whether the interval of every ratio is narrow."""
+    ratios = _ratios({track.name: track.times for track in tracks})
+    return all(ratio.high / ratio.low - 1 <= CERTAIN for ratio in ratios)
 
 
 def _rest(tracks: Sequence[Track], settings: Settings) -> float:

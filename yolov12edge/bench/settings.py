@@ -21,6 +21,7 @@ class Settings:
         duration: seconds of timed and settling calls for each artifact, when `runs` is None.
         runs: timed calls of each artifact; `least_runs` are made in any case.
         least_runs: as `runs`, of a `duration`.
+        patience: how many times `duration` may be spent while a ratio is still uncertain.
         warmup_ms: least time of the warm-up, which also goes on until the times settle.
         rest_ms: pause before an artifact's turn among others that run on the CPU: threads of a
             runtime go on polling for a while after a call, and would take a core from the next.
@@ -40,6 +41,7 @@ class Settings:
     duration: float = 5.0
     runs: int | None = None
     least_runs: int = 20
+    patience: float = 1.0
     warmup_ms: float = 200.0
     rest_ms: float = 30.0
     streams: int = 1

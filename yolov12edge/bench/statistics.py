@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 from yolov12edge.bench.report import Latency, Ratio
 
 FASTEST = 10
+# A ratio whose 95% interval is no wider than this is certain.
+CERTAIN = 0.05
 BLOCKS = 10
 # Student's t, two-sided 95%, for 1 to 9 degrees of freedom.
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)

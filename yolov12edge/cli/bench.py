@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from yolov12edge.bench import BenchReport, Contender, Settings
 
 MOST_PICTURES = 64
+# While a ratio is uncertain, so many times the duration may be spent.
+PATIENCE = 4.0
 
 
 def command(
@@ -122,6 +124,7 @@ def command(
     settings = Settings(
         batch=batch,
         duration=duration,
+        patience=PATIENCE,
         runs=runs,
         warmup_ms=warmup,
         rest_ms=rest,

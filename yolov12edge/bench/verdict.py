@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from yolov12edge.bench.report import Int8Verdict, Ratio, Timing
-from yolov12edge.bench.statistics import paired_ratio
+from yolov12edge.bench.statistics import paired_ratio, undisturbed
 
 _FLOATS = ("fp16", "bf16", "fp32")
 
@@ -17,7 +17,7 @@ def verdict(timings: Sequence[Timing], times: Mapping[str, Sequence[float]]) -> 
         timings: of every artifact, the baseline first.
         times: latencies by name, in the same rounds; empty if the artifacts did not take turns.
     """
-    ranked = sorted(timings, key=lambda timing: timing.latency_ms.p50)
+    ranked = sorted(timings, key=lambda timing: _least(timing, times))
     first = ranked[0]
     if len(ranked) == 1:
         return (
@@ -57,7 +57,7 @@ def int8_verdicts(
             continue
         best = min(
             (rival for rival in rivals if rival.precision == rivals[0].precision),
-            key=lambda rival: rival.latency_ms.p50,
+            key=lambda rival: _least(rival, times),
         )
         ratio = paired_ratio(one.name, best.name, times.get(one.name, ()), times.get(best.name, ()))
         if ratio is not None:
@@ -92,6 +92,12 @@ def int8_text(found: Int8Verdict, timings: Sequence[Timing]) -> str:
         f"INT8 did not earn its keep: {found.ratio:.2f} of the time of {title} "
         f"(95% interval {found.low:.2f} to {found.high:.2f}): use {title}"
     )
+
+
+def _least(timing: Timing, times: Mapping[str, Sequence[float]]) -> float:
+    """What ratios go by; the median where there are none."""
+    found = times.get(timing.name)
+    return undisturbed(found) if found else timing.latency_ms.p50
 
 
 def _times_as_fast(ratio: Ratio) -> str:

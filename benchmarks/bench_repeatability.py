@@ -2,7 +2,8 @@
 
 Runs the command many times, each in a process of its own, on a checkpoint in PyTorch (the
 baseline) and two ONNX files of the same detector in ONNX Runtime, and reports how far the ratios
-of the runs lie apart. On a machine of your own, also with your own files:
+of the runs lie apart, and which runs doubted themselves. On a machine of your own, also with your
+own files:
 
     python benchmarks/bench_repeatability.py
     python benchmarks/bench_repeatability.py --vs old.onnx new.onnx --runtime openvino
@@ -17,6 +18,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -44,15 +46,21 @@ def main() -> None:
             baseline, artifacts = make_artifacts(Path(folder), options.imgsz)
         ratios: dict[str, list[float]] = defaultdict(list)
         widths: dict[str, list[float]] = defaultdict(list)
+        doubted: list[int] = []
         for repeat in range(options.repeats):
-            for ratio in bench(baseline, artifacts, options, repeat):
+            document = bench(baseline, artifacts, options, repeat)
+            if document["doubts"]:
+                doubted.append(repeat)
+            for ratio in document["ratios"]:
                 ratios[Path(ratio["name"]).name].append(ratio["ratio"])
                 widths[Path(ratio["name"]).name].append(ratio["high"] / ratio["low"] - 1)
     print(f"{options.repeats} runs of bench --vs {baseline.name}, {options.duration} s an artifact")
-    for name, found in ratios.items():
-        print(line(name, np.array(found), float(np.median(widths[name]))))
+    for name, values in ratios.items():
+        print(line(name, np.array(values), float(np.median(widths[name]))))
+    print(f"runs that doubted their own figures: {doubted or 'none'}")
     if options.json:
-        options.json.write_text(json.dumps({"ratios": ratios, "widths": widths}, indent=2))
+        found = {"ratios": ratios, "widths": widths, "doubted": doubted}
+        options.json.write_text(json.dumps(found, indent=2))
 
 
 def make_artifacts(folder: Path, side: int) -> tuple[Path, list[Path]]:
@@ -70,13 +78,13 @@ def make_artifacts(folder: Path, side: int) -> tuple[Path, list[Path]]:
 
 def bench(
     baseline: Path, artifacts: list[Path], options: argparse.Namespace, seed: int
-) -> list[dict[str, float]]:
-    """The ratios of one run, in a process of its own."""
+) -> dict[str, Any]:
+    """One run's bench.json, of a process of its own."""
     words = [sys.executable, "-m", "yolov12edge", "bench", *artifacts, "--vs", baseline, "--json"]
     words += ["--duration", options.duration, "--imgsz", options.imgsz, "--window", 0]
     words += ["--seed", seed, *(["--runtime", options.runtime] if options.runtime else [])]
     done = subprocess.run([str(word) for word in words], capture_output=True, check=True)
-    return json.loads(done.stdout)["ratios"]
+    return json.loads(done.stdout)
 
 
 def line(name: str, ratios: np.ndarray, width: float) -> str:

@@ -11,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from yolov12edge.bench import BenchReport, Contender, Settings, measure
+from yolov12edge.bench.cores import Cores
 from yolov12edge.data import Letterbox
 from yolov12edge.errors import UsageError
 
@@ -271,3 +272,74 @@ def test_rounds_go_on_while_a_ratio_is_uncertain(
     assert report.rounds == pytest.approx(longer * 1.2 / calls, rel=0.15)
     assert all(done <= total for _, done, total in labels)
     assert labels[-1][1] == labels[-1][2] == report.rounds
+
+
+class SeenCores(Cores):
+    """Cores that are quiet at the looks that a test says."""
+
+    def __init__(self, *pattern: bool) -> None:
+        super().__init__()
+        self.pattern = pattern
+        self.count = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def look(self) -> None:
+        self.count += 1
+
+    def quiet(self) -> NDArray[np.bool_]:
+        return np.resize(self.pattern, self.count)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "longer"), [((True,), 1), ((False,), 4), ((False, False, False, True), 1)]
+)
+def test_rounds_go_on_while_the_cores_are_not_left_alone(
+    pattern: tuple[bool, ...], longer: float
+) -> None:
+    clock, journal = Clock(), []  # type: ignore[var-annotated]
+    runners = {name: FakeRunner(clock, 0.01, journal) for name in "ab"}
+    settings = Settings(duration=2.0, patience=4, window=0.0, rest_ms=0.0)
+    cores = SeenCores(*pattern)
+    report = measure(runners, settings=settings, clock=clock, cores=cores)
+    assert report.rounds == pytest.approx(100 * longer, abs=1)
+    assert len(cores) == 2 * report.rounds
+    quiet = sum(one.quiet_calls or 0 for one in report.artifacts)
+    assert quiet == sum(np.resize(pattern, 2 * report.rounds))
+    assert len(report.doubts) == (1 if pattern == (False,) else 0)
+    assert all("slowed the processor's cores in 100% of the calls" in one for one in report.doubts)
+
+
+def test_quiet_calls_are_counted_for_each_artifact_apart() -> None:
+    """One is quiet in every round, whichever comes first; the other never is."""
+    clock, journal = Clock(), []  # type: ignore[var-annotated]
+    runners = {name: FakeRunner(clock, 0.01, journal) for name in "ab"}
+
+    class Unfair(SeenCores):
+        def look(self) -> None:
+            super().look()
+            self.at = [*getattr(self, "at", []), len(journal)]
+
+        def quiet(self) -> NDArray[np.bool_]:
+            return np.array([journal[at] is runners["a"] for at in self.at])
+
+    report = measure(
+        runners,
+        settings=Settings(runs=30, window=0.0, rest_ms=0.0),
+        clock=clock,
+        cores=Unfair(),
+    )
+    assert [one.quiet_calls for one in report.artifacts] == [30, 0]
+
+
+@pytest.mark.parametrize(("names", "device"), [("a", "a test"), ("ab", "CUDA")])
+def test_nobody_looks_at_cores_that_do_not_matter(names: str, device: str) -> None:
+    clock, journal = Clock(), []  # type: ignore[var-annotated]
+    runners = {name: FakeRunner(clock, 0.01, journal) for name in names}
+    for runner in runners.values():
+        runner.device = device
+    cores = SeenCores(True)
+    report = measure(runners, settings=Settings(runs=5, window=0.0), clock=clock, cores=cores)
+    assert len(cores) == 0
+    assert {one.quiet_calls for one in report.artifacts} == {None}

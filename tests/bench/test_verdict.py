@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from yolov12edge.bench.report import Memory, Precision, Stages, Timing
-from yolov12edge.bench.statistics import summarize
-from yolov12edge.bench.verdict import int8_text, int8_verdicts, verdict
+from yolov12edge.bench.report import Memory, Precision, Ratio, Stages, Timing
+from yolov12edge.bench.statistics import LEAST_QUIET, summarize
+from yolov12edge.bench.verdict import doubts, int8_text, int8_verdicts, verdict
 
 RNG = np.random.default_rng(2)
 
@@ -117,3 +117,43 @@ def test_int8_is_compared_with_the_float_whose_undisturbed_calls_are_fastest() -
     timings[1] = timings[1].model_copy(update={"latency_ms": summarize(times["b"])})
     (found,) = int8_verdicts(timings, times)
     assert (found.against, found.earned) == ("b", False)
+
+
+def ratio(low: float, high: float) -> Ratio:
+    return Ratio(name="b", baseline="a", ratio=(low * high) ** 0.5, low=low, high=high, rounds=60)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "interval", "expected"),
+    [
+        (60, (0.50, 0.52), []),
+        (None, (0.50, 0.52), []),
+        (60, (0.50, 0.55), ["b: its ratio is uncertain, its 95% interval is 10% wide"]),
+        (LEAST_QUIET, (0.50, 0.52), ["slowed the processor's cores in 46% of the calls"]),
+        (0, (0.4, 0.6), ["its 95% interval is 50% wide", "in 50% of the calls"]),
+    ],
+)
+def test_doubts_are_told(
+    quiet: int | None, interval: tuple[float, float], expected: list[str]
+) -> None:
+    """Of 60 calls 6 make a ratio: so many must have been left alone, of both artifacts."""
+    timings, _ = judged(timing("a", 2.0, "fp32"), timing("b", 1.0, "fp32"))
+    timings = [
+        one.model_copy(update={"quiet_calls": count if quiet is not None else None})
+        for one, count in zip(timings, (60, quiet), strict=True)
+    ]
+    found = doubts(timings, [ratio(*interval)])
+    assert len(found) == len(expected)
+    assert all(part in line for part, line in zip(expected, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("quiet", "load", "said"), [(None, 1e4, True), (None, 0.0, False), (60, 1e4, False)]
+)
+def test_a_load_average_serves_where_nobody_looked(
+    quiet: int | None, load: float, said: bool
+) -> None:
+    timings, _ = judged(timing("a", 2.0, "fp32"))
+    timings = [timings[0].model_copy(update={"quiet_calls": quiet})]
+    assert bool(doubts(timings, [], load)) is said
+    assert doubts(timings, [], None) == []

@@ -67,6 +67,8 @@ class Track:
         self.entry = entry
         self.name = entry.name
         self.times: list[float] = []
+        # Which look at the cores came before each timed call, if there were looks.
+        self.looks: list[int] = []
         self.warmup = 0
         self.clock = clock
         self.settings = settings

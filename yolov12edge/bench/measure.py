@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from yolov12edge.bench.contender import Clock, Contender, Track, on_gpu
+from yolov12edge.bench.cores import Cores
 from yolov12edge.bench.environment import describe_environment
 from yolov12edge.bench.power import find_meter
 from yolov12edge.bench.report import BenchReport, Memory, Ratio, Throughput, Timing
 from yolov12edge.bench.settings import Settings
 from yolov12edge.bench.stages import Picture, time_stages
 from yolov12edge.bench.state import read_state, throttling
-from yolov12edge.bench.statistics import CERTAIN, paired_ratio, summarize
+from yolov12edge.bench.statistics import certain, enough_quiet, paired_ratio, summarize
 from yolov12edge.bench.throughput import measure_throughput
-from yolov12edge.bench.verdict import int8_text, int8_verdicts, verdict
+from yolov12edge.bench.verdict import doubts, int8_text, int8_verdicts, verdict
 from yolov12edge.data import Letterbox, to_batch
 from yolov12edge.errors import UsageError
 from yolov12edge.files import sha256_file
@@ -42,6 +43,7 @@ def measure(
     files: Sequence[Path] = (),
     postprocess: Callable[[FloatArray], object] | None = None,
     progress: Progress | None = None,
+    cores: Cores | None = None,
     clock: Clock = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
 ) -> BenchReport:
@@ -50,8 +52,9 @@ def measure(
     A round calls each contender once, in a random order. Before it there is a rest, in which the
     others' threads fall asleep, and an untimed call, which fills caches. A call goes from images
     in host memory to detections in host memory, unless the settings leave transfers out. Rounds go
-    on, as far as the settings' patience goes, until all ratios are certain. How ratios are made of
-    the rounds: `bench.statistics`.
+    on, as far as the settings' patience goes, until all ratios are certain and enough calls fell
+    into times in which nothing slowed the cores. How ratios are made of the rounds:
+    `bench.statistics`.
 
     Args:
         contenders: named runners, or Contender with more to say.
@@ -60,6 +63,7 @@ def measure(
         files: the pictures' files, on which decoding is timed.
         postprocess: takes one call's (B, 4 + classes, A) output; timed as the last stage.
         progress: called with (label, done, total).
+        cores: looked at before each turn, where artifacts that run on the CPU take turns.
         clock: seconds, for tests.
         sleep: waits so many seconds, for tests.
 
@@ -80,29 +84,33 @@ def measure(
             track.warm_up()
         _report(progress, "warm-up", len(tracks), len(tracks))
         if settings.interleaved:
-            rest = functools.partial(sleep, _rest(tracks, settings))
-            rounds = _in_turn(tracks, rng, settings, clock, progress, rest)
+            cores = cores if len(tracks) > 1 and _on_cpu(tracks) else None
+            rest = functools.partial(sleep, settings.rest_ms / 1e3 if _on_cpu(tracks) else 0.0)
+            rounds = _in_turn(tracks, rng, settings, clock, progress, rest, cores)
         else:
+            cores = None
             rounds = max(_alone(track, settings, clock, progress) for track in tracks)
         held_down = throttling(before, state := read_state())
         timings = tuple(
-            _timing(track, shown, files, postprocess, _window(track)) for track in tracks
+            _timing(track, shown, files, postprocess, _window(track), cores) for track in tracks
         )
     times = {track.name: track.times for track in tracks} if settings.interleaved else {}
     int8 = int8_verdicts(timings, times)
+    ratios = _ratios(times)
     return BenchReport(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         settings=settings,
         rounds=rounds,
         pictures=f"images: {len(shown)}" if pictures else f"noise from seed {settings.seed}",
         artifacts=timings,
-        ratios=_ratios(times),
+        ratios=ratios,
         int8=int8,
         verdict="; ".join([verdict(timings, times), *(int8_text(one, timings) for one in int8)]),
         throttled=tuple(held_down),
         before=before,
         after=state,
         environment=describe_environment(),
+        doubts=tuple(doubts(timings, ratios, before.load_average)),
         notes=tuple(track.note for track in tracks if track.note),
     )
 
@@ -145,6 +153,7 @@ def _in_turn(
     clock: Clock,
     progress: Progress | None,
     rest: Callable[[], None],
+    cores: Cores | None,
 ) -> int:
     """Rounds of one timed call each until there are enough; returns how many."""
     start = clock()
@@ -155,6 +164,9 @@ def _in_turn(
         for index in rng.permutation(len(tracks)):
             if several:
                 rest()
+            if cores is not None:
+                tracks[index].looks.append(len(cores))
+                cores.look()
             tracks[index].turn(settle=several)
         done += 1
         pace = (clock() - start) / done
@@ -164,7 +176,8 @@ def _in_turn(
             continue
         spent = clock() - start
         limit = limit or spent * settings.patience
-        if settings.runs is not None or spent >= limit or _certain(tracks):
+        good = _certain(tracks) and _quiet_enough(tracks, cores)
+        if settings.runs is not None or spent >= limit or good:
             _report(progress, "rounds", done, done)
             return done
         _report(progress, "rounds, until ratios are certain", done, int(done * limit / spent))
@@ -172,14 +185,22 @@ def _in_turn(
 
 def _certain(tracks: Sequence[Track]) -> bool:
     """Whether the interval of every ratio is narrow."""
-    ratios = _ratios({track.name: track.times for track in tracks})
-    return all(ratio.high / ratio.low - 1 <= CERTAIN for ratio in ratios)
+    return all(map(certain, _ratios({track.name: track.times for track in tracks})))
 
 
-def _rest(tracks: Sequence[Track], settings: Settings) -> float:
-    """Seconds to rest before each turn; none where no contender computes on the CPU."""
-    on_cpu = any(not on_gpu(track.entry.runner) for track in tracks)
-    return settings.rest_ms / 1e3 if on_cpu else 0.0
+def _quiet_enough(tracks: Sequence[Track], cores: Cores | None) -> bool:
+    """Whether the calls that make the ratios can all have been left alone."""
+    return cores is None or all(
+        enough_quiet(len(track.times), _quiet_calls(track, cores)) for track in tracks
+    )
+
+
+def _quiet_calls(track: Track, cores: Cores) -> int:
+    return int(cores.quiet()[track.looks].sum())
+
+
+def _on_cpu(tracks: Sequence[Track]) -> bool:
+    return any(not on_gpu(track.entry.runner) for track in tracks)
 
 
 def _alone(track: Track, settings: Settings, clock: Clock, progress: Progress | None) -> int:
@@ -227,6 +248,7 @@ def _timing(
     files: Sequence[Path],
     postprocess: Callable[[FloatArray], object] | None,
     window: Throughput | None,
+    cores: Cores | None,
 ) -> Timing:
     entry, runner, settings = track.entry, track.entry.runner, track.settings
     latency = summarize(track.times)
@@ -243,6 +265,7 @@ def _timing(
         cuda_graph=track.cuda_graph,
         wait=settings.wait if track.gpu else None,
         latency_ms=latency,
+        quiet_calls=_quiet_calls(track, cores) if cores is not None else None,
         throughput=(window.images_per_second if window else settings.batch * 1e3 / latency.p50),
         window=window,
         stages_ms=time_stages(track, _letterbox(entry), pictures, files, postprocess),

@@ -27,6 +27,8 @@ def render_bench(report: BenchReport) -> RenderableType:
     where = _where(report)
     for note in report.notes:
         where.append(f"\n{note}")
+    for doubt in report.doubts:
+        where.append(f"\n{doubt}", "yellow not dim")
     for line in report.throttled:
         where.append(f"\nthrottled: {line}", "bold red not dim")
     where.append(f"\n{report.verdict}", "bold not dim")
@@ -124,9 +126,10 @@ def _where(report: BenchReport) -> Text:
     cpu = environment.cpu
     threads = settings.threads or "the runtimes' own"
     lines = [f"{cpu.model}, {cpu.available} of {cpu.logical} logical cores, threads: {threads}"]
-    load = report.before.load_average
-    if load is not None and load > cpu.available / 2:
-        lines.append(f"the machine was busy (load average {load:.1f}): trust ratios, not times")
+    looked = [one for one in report.artifacts if one.quiet_calls is not None]
+    if looked:
+        share = sum(one.quiet_calls or 0 for one in looked) / (report.rounds * len(looked))
+        lines.append(f"the cores were left alone in {share:.0%} of the calls")
     lines += [
         f"{gpu.name} (SM{gpu.compute_capability}), driver {gpu.driver}" for gpu in environment.gpus
     ]

@@ -93,6 +93,7 @@ class Timing(_Part):
         precision: what most of it computes in, if known.
         input_shape: the runner's (batch or None, 3, height, width).
         warmup: untimed calls before the first timed one.
+        quiet_calls: timed calls while nothing slowed the cores; None where nobody looked.
         transfers, cuda_graph, wait: as asked and done; None where the runtime has no such choice.
         throughput: images a second, from the window if there was one, else from the median.
     """
@@ -109,6 +110,7 @@ class Timing(_Part):
     cuda_graph: bool | None
     wait: str | None
     latency_ms: Latency
+    quiet_calls: int | None = None
     throughput: float
     window: Throughput | None
     stages_ms: Stages
@@ -160,6 +162,7 @@ class BenchReport(_Part):
         before, after: clocks, temperatures and load at both ends.
         environment: where and with what it was measured.
         profiles: time by layer and by block, where it was asked for.
+        doubts: why figures may be off: wide intervals, other work on the machine.
         notes: what could not be done as asked.
     """
 
@@ -177,4 +180,5 @@ class BenchReport(_Part):
     after: MachineState
     environment: Environment
     profiles: tuple[Profile, ...] = ()
+    doubts: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

@@ -24,6 +24,7 @@ FASTEST = 10
 # A ratio whose 95% interval is no wider than this is certain.
 CERTAIN = 0.05
 BLOCKS = 10
+LEAST_QUIET = 5
 # Student's t, two-sided 95%, for 1 to 9 degrees of freedom.
 _STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
@@ -76,6 +77,16 @@ def paired_ratio(
         high=float(high),
         rounds=len(times),
     )
+
+
+def certain(ratio: Ratio) -> bool:
+    """Whether the interval is narrow."""
+    return ratio.high / ratio.low - 1 <= CERTAIN
+
+
+def enough_quiet(calls: int, quiet: int) -> bool:
+    """Whether so many of an artifact's calls were left alone that all the fastest can be."""
+    return quiet >= min(calls, max(LEAST_QUIET, -(-calls // FASTEST)))
 
 
 def undisturbed(milliseconds: Sequence[float] | NDArray[np.float64]) -> float:

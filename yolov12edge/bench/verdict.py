@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 
+from yolov12edge.bench.environment import read_cpu
 from yolov12edge.bench.report import Int8Verdict, Ratio, Timing
-from yolov12edge.bench.statistics import paired_ratio, undisturbed
+from yolov12edge.bench.statistics import certain, enough_quiet, paired_ratio, undisturbed
 
 _FLOATS = ("fp16", "bf16", "fp32")
 
@@ -39,6 +41,34 @@ def verdict(timings: Sequence[Timing], times: Mapping[str, Sequence[float]]) -> 
             f"(ratio {ratio.ratio:.3f}, 95% interval {ratio.low:.3f} to {ratio.high:.3f})"
         )
     return f"fastest: {first.name}, {_times_as_fast(ratio)} as {other.name} ({_interval(ratio)})"
+
+
+def doubts(
+    timings: Sequence[Timing], ratios: Sequence[Ratio], load: float | None = None
+) -> list[str]:
+    """Why figures may be off, a line each: wide intervals, other work on the machine.
+
+    Args:
+        timings: of every artifact.
+        ratios: against the baseline.
+        load: the load average before; it serves where nobody looked at the cores.
+    """
+    found = [
+        f"{ratio.name}: its ratio is uncertain, its 95% interval is "
+        f"{ratio.high / ratio.low - 1:.0%} wide: run again, or with a longer --duration"
+        for ratio in ratios
+        if not certain(ratio)
+    ]
+    looked = [(one.latency_ms.n, one.quiet_calls) for one in timings if one.quiet_calls is not None]
+    if not all(itertools.starmap(enough_quiet, looked)):
+        calls, quiet = (sum(numbers) for numbers in zip(*looked, strict=True))
+        found.append(
+            f"other work on this machine, or on its host, slowed the processor's cores in "
+            f"{1 - quiet / calls:.0%} of the calls: run again when it is quiet"
+        )
+    if not looked and load is not None and load > read_cpu().available / 2:
+        found.append(f"the machine was busy (load average {load:.1f}): trust ratios, not times")
+    return found
 
 
 def int8_verdicts(

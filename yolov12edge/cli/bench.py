@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from yolov12edge.bench import BenchReport, Contender, Settings
 
 MOST_PICTURES = 64
-# While a ratio is uncertain, so many times the duration may be spent.
+# While a ratio is uncertain or the cores are slowed, so many times the duration may be spent.
 PATIENCE = 4.0
 
 
@@ -115,7 +115,7 @@ def command(
     from yolov12edge.bench.render import render_bench
     from yolov12edge.data import find_images, read_image
     from yolov12edge.files import check_writable, write_json
-    from yolov12edge.pipeline.bench import open_contender, suppress_all
+    from yolov12edge.pipeline.bench import open_contender, suppress_all, watched_cores
 
     if out is not None:
         check_writable(out)
@@ -146,7 +146,7 @@ def command(
         settings = _preset(like, settings, [entry.runner.version for entry in contenders])
         files = find_images(images)[:MOST_PICTURES] if images else []
         pictures = [read_image(path) for path in files]
-        with output.tracker() as progress:
+        with output.tracker() as progress, watched_cores() as cores:
             report = measure(
                 contenders,
                 pictures,
@@ -154,6 +154,7 @@ def command(
                 files=files,
                 postprocess=suppress_all,
                 progress=progress,
+                cores=cores,
             )
         if profile:
             report = _with_profiles(report, contenders)

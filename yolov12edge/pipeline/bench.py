@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+import json
+import platform
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -19,15 +21,18 @@ from yolov12edge.bench import (
     measure,
     summarize_layers,
 )
+from yolov12edge.bench.cores import Cores
+from yolov12edge.bench.environment import read_cpu, read_jetson
 from yolov12edge.bench.profile import PROFILE_RUNS
 from yolov12edge.bench.report import Precision
 from yolov12edge.data import Dataset, read_image
-from yolov12edge.errors import EdgeError, UnsupportedError
+from yolov12edge.errors import EdgeError, UnsupportedError, UsageError
 from yolov12edge.evaluate import non_max_suppression
 from yolov12edge.export import GraphView
 from yolov12edge.export.precisions import count_precisions
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.manifest import read_manifest
+from yolov12edge.pipeline.memory import key_of, recall, remember
 from yolov12edge.pipeline.recipe import Recipe
 from yolov12edge.runtime import open_artifact
 from yolov12edge.runtime.layer_times import (
@@ -44,6 +49,9 @@ Progress = Callable[[str, int, int], None]
 SECONDS_EACH = 2.0
 LEAST_RUNS = 6
 PICTURES = 8
+# A run tells how fast the cores are from so many looks on; later runs go by the last so many runs.
+LEAST_LOOKS = 30
+MOST_REMEMBERED = 10
 
 
 def bench_run(
@@ -91,6 +99,7 @@ def bench_run(
             contenders.append(
                 Contender(plan.name, engine.runner, opened.letterbox, plan, precision=precision)
             )
+        cores = stack.enter_context(watched_cores())
         return measure(
             contenders,
             [read_image(path) for path in files],
@@ -98,7 +107,30 @@ def bench_run(
             files=files,
             postprocess=suppress_all,
             progress=progress,
+            cores=cores,
         )
+
+
+@contextlib.contextmanager
+def watched_cores() -> Iterator[Cores]:
+    """Cores to look at that know the speed of earlier runs; what they find is remembered."""
+    key = key_of(
+        host=platform.node(),
+        python=platform.python_version(),
+        governor=read_cpu().governor,
+        jetson=jetson.power_mode if (jetson := read_jetson()) else None,
+    )
+    runs: list[dict[str, float]] = json.loads(recall("cores", key) or "[]")
+    fastest: dict[int, float] = {}
+    for run in runs:
+        for core, least in run.items():
+            fastest[int(core)] = min(least, fastest.get(int(core), least))
+    cores = Cores(fastest)
+    yield cores
+    if len(cores) >= LEAST_LOOKS:
+        runs.append({str(core): least for core, least in cores.fastest().items()})
+        with contextlib.suppress(OSError, UsageError):
+            remember("cores", key, json.dumps(runs[-MOST_REMEMBERED:]).encode())
 
 
 def open_contender(

@@ -67,11 +67,7 @@ def _int8(bench: BenchReport) -> list[Note]:
 
 
 def _doubts(run: RunDocuments, bench: BenchReport) -> list[Note]:
-    notes = []
-    load, cores = bench.before.load_average, bench.environment.cpu.available
-    if load is not None and load > cores / 2:
-        text = f"The machine was busy (load average {load:.1f}): trust ratios, not times."
-        notes.append(Note(text, "caution"))
+    notes = [Note(_sentence(doubt), "caution") for doubt in bench.doubts]
     if run.unrecorded(BENCH_FILE):
         text = f"{BENCH_FILE} was added after the export: the manifest holds no hash of it."
         notes.append(Note(text, "caution"))

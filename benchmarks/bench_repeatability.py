@@ -6,12 +6,14 @@ of the runs lie apart, and which runs doubted themselves. On a machine of your o
 own files:
 
     python benchmarks/bench_repeatability.py
+    python benchmarks/bench_repeatability.py --disturb
     python benchmarks/bench_repeatability.py --vs old.onnx new.onnx --runtime openvino
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import subprocess
 import sys
@@ -28,6 +30,16 @@ from yolov12edge.checkpoints import save_safetensors
 from yolov12edge.export import ExportOptions, export_onnx
 
 AGREEMENT = 0.05
+# Another program that keeps one core busy for 1 to 15 s, then none for 1 to 15 s.
+DISTURB = """
+import random, time
+dice = random.Random(0)
+while True:
+    end = time.monotonic() + dice.uniform(1, 15)
+    while time.monotonic() < end:
+        pass
+    time.sleep(dice.uniform(1, 15))
+"""
 
 
 def main() -> None:
@@ -38,9 +50,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--duration", type=float, default=5.0, help="seconds for each artifact")
     parser.add_argument("--imgsz", type=int, default=320)
+    parser.add_argument("--disturb", action="store_true", help="beside a program on and off")
     parser.add_argument("--json", type=Path, default=None, help="also write the ratios here")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        if options.disturb:
+            other = subprocess.Popen([sys.executable, "-c", DISTURB])
+            stack.callback(other.kill)
         baseline, artifacts = options.vs, options.artifacts
         if baseline is None or not artifacts:
             baseline, artifacts = make_artifacts(Path(folder), options.imgsz)

@@ -148,11 +148,14 @@ def test_documents_that_came_later_are_told_apart(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = run_folder(tmp_path / "run", {})
-    (folder / "bench.json").write_text(bench(throttled=("GPU: too hot",)))
+    (folder / "bench.json").write_text(
+        bench(throttled=("GPU: too hot",), doubts=("the cores were slowed in half of the calls",))
+    )
     assert run(capsys, "report", folder).code == 0
     text = page_of(folder).text("bench")
     assert "bench.json was added after the export" in text
     assert "too hot" in text
+    assert "The cores were slowed in half of the calls." in text
 
 
 def test_precision_and_calibration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,6 +107,43 @@ def test_other_programs_spoil_the_calls_that_they_ran_beside(
     assert looks.cores.quiet().tolist() == [True] * 4 + [expected] * 5 + [True] * 6
 
 
+def test_a_core_that_slept_gets_the_time_to_reach_its_clock(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five tries at half its clock after each sleep; only the first look knows no better."""
+    tries: list[int] = []
+
+    def waking(core: int) -> float:
+        tries.append(core)
+        return FULL * 2 if tries.count(core) <= 5 else FULL
+
+    monkeypatch.setattr(module, "_work", waking)
+    looks = Looks(machine, monkeypatch, {0: FULL, 1: FULL})
+    for _ in range(10):
+        tries.clear()
+        looks.take(1)
+        assert tries == [0] * 7 + [1] * 7
+    assert looks.cores.quiet().all()
+    assert looks.cores.fastest() == pytest.approx({0: FULL, 1: FULL})
+
+
+def test_a_slow_core_is_not_waited_for_without_end(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A single fast try between slow ones is chance."""
+    tries: list[int] = []
+
+    def slowed(core: int) -> float:
+        tries.append(core)
+        return FULL if len(tries) % 2 else FULL * 1.4
+
+    monkeypatch.setattr(module, "_work", slowed)
+    looks = Looks(machine, monkeypatch, {0: FULL, 1: FULL})
+    looks.take(1)
+    assert len(tries) <= 30
+    assert not looks.cores.quiet().any()
+
+
 def test_nothing_was_looked_at() -> None:
     assert len(Cores()) == 0
     assert Cores().quiet().shape == (0,)

@@ -63,8 +63,8 @@ def doubts(
     if not all(itertools.starmap(enough_quiet, looked)):
         calls, quiet = (sum(numbers) for numbers in zip(*looked, strict=True))
         found.append(
-            f"other work on this machine, or on its host, slowed the processor's cores in "
-            f"{1 - quiet / calls:.0%} of the calls: run again when it is quiet"
+            f"the processor's cores were slowed in {1 - quiet / calls:.0%} of the calls, by other "
+            "work on this machine or its host, or by heat: run again when it is quiet"
         )
     if not looked and load is not None and load > read_cpu().available / 2:
         found.append(f"the machine was busy (load average {load:.1f}): trust ratios, not times")

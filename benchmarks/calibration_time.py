@@ -18,7 +18,8 @@ import onnx
 from yolov12edge import load_model
 from yolov12edge.data import Letterbox
 from yolov12edge.export import ExportOptions, export_onnx
-from yolov12edge.pipeline.image_sources import calibration_images
+from yolov12edge.graph.probe import Probe
+from yolov12edge.pipeline.images.sources import calibration_images
 from yolov12edge.quantize import (
     DIALECTS,
     METHODS,
@@ -27,7 +28,6 @@ from yolov12edge.quantize import (
     observed_tensors,
     plan_quantization,
 )
-from yolov12edge.runtime.probe import Probe
 
 
 def main() -> None:

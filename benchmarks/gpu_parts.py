@@ -24,7 +24,7 @@ from yolov12edge.errors import EdgeError, UnsupportedError
 from yolov12edge.export import ExportOptions, export_onnx, probe_picture
 from yolov12edge.model import Detector
 from yolov12edge.model.attention import AreaAttention, flash_available
-from yolov12edge.pipeline.build import record_build
+from yolov12edge.pipeline.stages.build import record_build
 from yolov12edge.quantize import convert_to_fp16
 from yolov12edge.runtime import open_runner, tensorrt, tensorrt_rtx
 from yolov12edge.runtime.runner import Runner

@@ -23,8 +23,8 @@ from yolov12edge import load_model
 from yolov12edge.data import Dataset, Letterbox, load_dataset
 from yolov12edge.evaluate import DriftReport
 from yolov12edge.export import ExportOptions, export_onnx
-from yolov12edge.pipeline.image_sources import CalibrationImages, calibration_images
-from yolov12edge.pipeline.verify import Subject, verify_artifacts
+from yolov12edge.pipeline.images.sources import CalibrationImages, calibration_images
+from yolov12edge.pipeline.stages.verify import Subject, verify_artifacts
 from yolov12edge.quantize import (
     DIALECTS,
     METHODS,

@@ -29,8 +29,8 @@ import yaml
 from yolov12edge import load_model
 from yolov12edge.data import Letterbox, load_dataset, read_image, to_batch
 from yolov12edge.export import ExportOptions, export_onnx
-from yolov12edge.pipeline.image_sources import calibration_images
-from yolov12edge.pipeline.quantization import quantize_step
+from yolov12edge.pipeline.images.sources import calibration_images
+from yolov12edge.pipeline.stages.int8 import quantize_step
 from yolov12edge.quantize import CPU
 
 PEER = """

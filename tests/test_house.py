@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from collections.abc import Collection
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "yolov12edge"
@@ -11,9 +13,19 @@ FLOORS = (
     {"__main__"},
     {"cli"},
     {"pipeline"},
-    {"export", "quantize", "engine", "evaluate", "bench", "train", "report"},
+    {"export", "quantize", "engine", "evaluate", "bench", "train", "page"},
     {"runtime", "model", "checkpoints", "data"},
-    {"errors", "files", "download", "boxes", "tables", "interrupts", "allocator", "__init__"},
+    {"run", "graph"},
+    {
+        *("voice", "documents", "errors", "files", "download", "boxes", "tables"),
+        *("interrupts", "allocator", "__init__"),
+    },
+)
+# Inside the pipeline too imports run downward: jobs join stages, a report inspects a run.
+JOBS = (
+    {"export", "report", "bundle", "training", "predict", "doctor"},
+    {"inspect", "stages"},
+    {"images", "cache"},
 )
 # On the floor of libraries, who may use whom: the runtimes run models on images.
 NEIGHBOURS = {"runtime": {"model", "checkpoints", "data"}, "checkpoints": {"model"}}
@@ -35,8 +47,24 @@ def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def floor(name: str) -> int:
-    return next(index for index, rooms in enumerate(FLOORS) if name in rooms)
+def floor(name: str, floors: tuple[set[str], ...] = FLOORS) -> int:
+    return next(index for index, rooms in enumerate(floors) if name in rooms)
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+        ".__init__"
+    )
+
+
+def needed_by(path: Path, known: Collection[str]) -> set[str]:
+    """Files of the package that have to be there before `path` can be imported."""
+    found = set()
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.module in known:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= names & set(known) or {node.module}
+    return found
 
 
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -62,6 +90,31 @@ def test_imports_run_downward_only() -> None:
             if floor(there) < floor(here) or (beside and floor(here) < len(FLOORS) - 1):
                 wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
     assert wrong == []
+
+
+def test_imports_run_downward_inside_the_pipeline() -> None:
+    wrong = []
+    pipeline = PACKAGE / "pipeline"
+    for path in sorted(pipeline.rglob("*.py")):
+        here = path.relative_to(pipeline).parts[0].removesuffix(".py")
+        if here == "__init__":
+            continue
+        for name in imports_of(path):
+            parts = name.split(".")
+            if parts[:2] != ["yolov12edge", "pipeline"] or len(parts) < 3 or parts[2] == here:
+                continue
+            if floor(parts[2], JOBS) <= floor(here, JOBS):
+                wrong.append(f"{path.relative_to(PACKAGE)} imports {name}")
+    assert wrong == []
+
+
+def test_files_do_not_go_in_circles() -> None:
+    known = {dotted(path): path for path in FILES}
+    needs = {name: needed_by(path, known) for name, path in known.items()}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        raise AssertionError(" -> ".join(error.args[1])) from None
 
 
 def test_optional_libraries_live_in_one_file_each() -> None:

@@ -304,7 +304,7 @@ def test_lack_of_memory_is_said(
     def exhausted(*arguments: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("yolov12edge.pipeline.export.export_onnx", exhausted)
+    monkeypatch.setattr("yolov12edge.pipeline.export.job.export_onnx", exhausted)
     words = _options(good / "weights.safetensors", tmp_path / "out")
     fails(command("export", *words), 7, "too little memory")
     assert not (tmp_path / "out").exists()
@@ -396,7 +396,7 @@ def test_what_nobody_expected_is_one_line_too(
     def broken() -> None:
         raise RuntimeError("two\nlines")
 
-    monkeypatch.setattr("yolov12edge.pipeline.recipe.list_recipes", broken)
+    monkeypatch.setattr("yolov12edge.run.recipe.list_recipes", broken)
     outcome = command("targets")
     assert outcome.code == 1
     assert outcome.err.splitlines() == [

@@ -17,7 +17,7 @@ from yolov12edge.bench import BenchReport
 from yolov12edge.cli import bench, build, doctor, targets
 from yolov12edge.engine.inspection import parse_times
 from yolov12edge.errors import EdgeError, UnsupportedError, UsageError
-from yolov12edge.pipeline.recipe import list_recipes
+from yolov12edge.run.recipe import list_recipes
 from yolov12edge.runtime.cuda import find_gpus
 
 

@@ -99,7 +99,7 @@ def test_export(good: Path, old: Path, tmp_path: Path, function: str) -> None:
         *("--target", "cpu-onnxruntime", "--data", good / "data.yaml", "--no-bench"),
         *("--out", new if function == "export_onnx" else old),
     ]
-    check(interrupt("yolov12edge.pipeline.export", function, words, tmp_path / "scratch"))
+    check(interrupt("yolov12edge.pipeline.export.job", function, words, tmp_path / "scratch"))
     assert snapshot(old) == before
     assert not new.parent.exists()
 
@@ -160,7 +160,7 @@ def test_a_library_that_makes_another_error_of_it(
             raise ImportError("something else") from None
         return ()
 
-    monkeypatch.setattr("yolov12edge.pipeline.recipe.list_recipes", library)
+    monkeypatch.setattr("yolov12edge.run.recipe.list_recipes", library)
     outcome = run(capsys, "targets", "--json")
     assert outcome.code == 130
     assert outcome.document["error"]["message"] == "interrupted"

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.commands import fails, run, snapshot
-from tests.pipeline.test_manifest import DOCUMENT
-from tests.report.pages import ReadPage
-from tests.report.run_folders import bench, drift, failed, run_folder
+from tests.page.pages import ReadPage
+from tests.page.run_folders import bench, drift, failed, run_folder
+from tests.run.test_manifest import DOCUMENT
 from tests.samples import write_data, write_pictures, write_weights
 from yolov12edge.files import sha256_file
-from yolov12edge.pipeline.report_documents import read_run
-from yolov12edge.pipeline.report_pictures import Subject, choose_subjects
+from yolov12edge.pipeline.report.documents import read_run
+from yolov12edge.pipeline.report.pictures import Subject, choose_subjects
 
 SECTIONS = [
     "comparison", "drift", "bench", "precision", "calibration", "engine", "provenance",

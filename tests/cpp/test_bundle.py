@@ -24,9 +24,9 @@ from yolov12edge.data import load_dataset, read_image, to_batch
 from yolov12edge.data.synthetic import NAMES, make_scene
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
-from yolov12edge.pipeline.bundle import CONSTANTS, BundleRequest, write_bundle
-from yolov12edge.pipeline.bundle_constants import render_constants
-from yolov12edge.pipeline.manifest import read_manifest
+from yolov12edge.pipeline.bundle.constants import render_constants
+from yolov12edge.pipeline.bundle.job import CONSTANTS, BundleRequest, write_bundle
+from yolov12edge.run.manifest import read_manifest
 from yolov12edge.runtime import open_artifact
 
 DEMO_WEIGHTS = Path(__file__).resolve().parents[2] / "docs/demo/workshop-n.safetensors"

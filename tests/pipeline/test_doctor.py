@@ -11,7 +11,7 @@ from yolov12edge.engine import build as build_module
 from yolov12edge.errors import UnsupportedError, UsageError
 from yolov12edge.pipeline import doctor
 from yolov12edge.pipeline.doctor import DoctorReport, TargetState, examine
-from yolov12edge.pipeline.recipe import list_recipes
+from yolov12edge.run.recipe import list_recipes
 from yolov12edge.runtime.cuda import Gpu
 
 ORIN = Gpu(0, "Orin", 87, 8 << 30)

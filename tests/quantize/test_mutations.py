@@ -11,7 +11,7 @@ from yolov12edge.checkpoints import load_model
 from yolov12edge.data import Dataset, Letterbox, load_dataset, read_image, to_batch
 from yolov12edge.evaluate import DriftReport
 from yolov12edge.export import ExportOptions, export_onnx
-from yolov12edge.pipeline.verify import Subject, verify_artifacts
+from yolov12edge.pipeline.stages.verify import Subject, verify_artifacts
 
 pytest.importorskip("modelopt")
 pytestmark = pytest.mark.shared

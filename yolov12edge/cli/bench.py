@@ -115,7 +115,7 @@ def command(
     from yolov12edge.bench.render import render_bench
     from yolov12edge.data import find_images, read_image
     from yolov12edge.files import check_writable, write_json
-    from yolov12edge.pipeline.bench import open_contender, suppress_all, watched_cores
+    from yolov12edge.pipeline.stages.bench import open_contender, suppress_all, watched_cores
 
     if out is not None:
         check_writable(out)
@@ -168,7 +168,7 @@ def command(
 def _with_profiles(report: BenchReport, contenders: list[Contender]) -> BenchReport:
     """The report with a profile of every artifact whose runtime tells layer times."""
     from yolov12edge.errors import UnsupportedError
-    from yolov12edge.pipeline.bench import profile_contender
+    from yolov12edge.pipeline.stages.bench import profile_contender
 
     profiles, notes = [], list(report.notes)
     for contender in contenders:

@@ -115,8 +115,9 @@ def command(
     )
     from yolov12edge.errors import UnsupportedError, UsageError
     from yolov12edge.files import check_writable
-    from yolov12edge.pipeline.build import override, recipe_options, record_build
-    from yolov12edge.pipeline.recipe import load_recipe
+    from yolov12edge.pipeline.stages.build import override, recipe_options, record_build
+    from yolov12edge.run.names import PLAN_FILE
+    from yolov12edge.run.recipe import load_recipe
 
     recipe = load_recipe(target)
     backend = recipe.backend
@@ -125,7 +126,7 @@ def command(
             f"target {recipe.name} has no engine: {backend} runs the ONNX file as it is",
             "run bench or verify on the ONNX file itself",
         )
-    plan = out or onnx.with_name("engine.plan")
+    plan = out or onnx.with_name(PLAN_FILE)
     options = override(
         recipe_options(recipe, BatchRange.parse(batch) if batch else None),
         compute_capabilities=_capabilities(sm, backend) if sm else None,

@@ -10,7 +10,7 @@ import typer
 from yolov12edge.cli.output import JsonOption, Output, QuietOption
 
 if TYPE_CHECKING:
-    from yolov12edge.pipeline.bundle import Bundle
+    from yolov12edge.pipeline.bundle.job import Bundle
 
 
 def command(
@@ -39,7 +39,7 @@ def command(
     CMake, the runtime's sources, the model with its constants, and golden results that its
     self-test compares with.
     """
-    from yolov12edge.pipeline.bundle import BundleRequest, write_bundle
+    from yolov12edge.pipeline.bundle.job import BundleRequest, write_bundle
 
     output = Output(json, quiet)
     request = BundleRequest(run, out, images, data, golden, runtime)

@@ -8,6 +8,10 @@ from typing import Annotated, Any, Optional
 import typer
 
 from yolov12edge.cli.output import JsonOption, Output, QuietOption
+from yolov12edge.run.names import (
+    PLAN_SUFFIXES,
+    TORCH_SUFFIXES,
+)
 
 
 def command(
@@ -61,8 +65,8 @@ def command(
 
     A run folder's files are compared with its manifest; exits with 4 where they differ.
     """
-    from yolov12edge.pipeline.inspect import RunInspection, inspect_artifact
-    from yolov12edge.pipeline.inspect_render import render_inspection
+    from yolov12edge.pipeline.inspect.artifact import RunInspection, inspect_artifact
+    from yolov12edge.pipeline.inspect.render import render_inspection
 
     output = Output(json, quiet)
     _check_options(path, to, half, strip, save_layers)
@@ -86,8 +90,8 @@ def command(
 
 
 def _show_diff(output: Output, before: Any, after: Any) -> None:
-    from yolov12edge.pipeline.inspect_diff import diff
-    from yolov12edge.pipeline.inspect_engine_render import render_diff
+    from yolov12edge.pipeline.inspect.diff import diff
+    from yolov12edge.pipeline.inspect.render_engine import render_diff
 
     found = diff(before, after)
     output.result(found.model_dump(mode="json"), render_diff(found))
@@ -97,7 +101,6 @@ def _check_options(
     path: Path, to: Path | None, half: bool, strip: Path | None, save_layers: Path | None
 ) -> None:
     from yolov12edge.errors import UsageError
-    from yolov12edge.runtime.open import PLAN_SUFFIXES, TORCH_SUFFIXES
 
     suffix = "" if path.is_dir() else path.suffix.lower()
     if to is not None and suffix not in TORCH_SUFFIXES:
@@ -127,7 +130,7 @@ def _strip(path: Path, destination: Path) -> dict[str, Any]:
 
 def _save_layers(path: Path, destination: Path) -> dict[str, Any]:
     from yolov12edge.files import write_bytes
-    from yolov12edge.pipeline.inspect_plan import engine_information
+    from yolov12edge.pipeline.inspect.plan import engine_information
 
     write_bytes(destination, engine_information(path).encode())
     return _written(destination)

@@ -44,7 +44,7 @@ def command(
     of the folder are not what its manifest says; the page is written and says so.
     """
     from yolov12edge.files import readable_size
-    from yolov12edge.pipeline.report import ReportRequest, write_report
+    from yolov12edge.pipeline.report.job import ReportRequest, write_report
 
     output = Output(json, quiet)
     with output.tracker() as progress:

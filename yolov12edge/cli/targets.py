@@ -11,7 +11,7 @@ from yolov12edge.cli.output import JsonOption, Output, QuietOption
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from yolov12edge.pipeline.recipe import Recipe
+    from yolov12edge.run.recipe import Recipe
 
 
 def command(
@@ -25,7 +25,7 @@ def command(
     quiet: QuietOption = False,
 ) -> None:
     """List the targets, or show what one stands for and why."""
-    from yolov12edge.pipeline.recipe import list_recipes, load_recipe
+    from yolov12edge.run.recipe import list_recipes, load_recipe
 
     output = Output(json, quiet)
     if name is not None:

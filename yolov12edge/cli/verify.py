@@ -60,8 +60,8 @@ def command(
     from yolov12edge.errors import GateFailed, UsageError
     from yolov12edge.evaluate import Gate, render_drift
     from yolov12edge.files import check_writable, write_bytes
-    from yolov12edge.pipeline.run_folder import main_artifact
-    from yolov12edge.pipeline.verify import Subject, find_reference, verify_artifacts
+    from yolov12edge.pipeline.stages.verify import Subject, find_reference, verify_artifacts
+    from yolov12edge.run.folder import main_artifact
 
     if (data is None) == (images is None):
         raise UsageError("verify needs images", "pass either --data data.yaml or --images DIR")

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from yolov12edge.errors import CheckpointError
+from yolov12edge.graph.probe import Probe
 from yolov12edge.model import Detector
 from yolov12edge.runtime.metadata import BLOCKS_KEY
-from yolov12edge.runtime.probe import Probe
 
 # Below this ratio of signal to error a block no longer computes what it should. Healthy blocks of
 # real and random detectors stay above 100 dB in FP32 and above 43 dB in FP16.

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from yolov12edge.runtime.probe import Probe
+from yolov12edge.graph.probe import Probe
 
 # Bytes of tensors looked at in one run.
 BUDGET = 512 << 20

@@ -1,6 +1,5 @@
 """From the PyTorch detector to a clean ONNX graph: rewrite steps, emission, lints, parity."""
 
-from yolov12edge.export.graph_view import GraphView
 from yolov12edge.export.lints import AttentionBlock, Finding, attention_blocks, lint_graph
 from yolov12edge.export.modules import ATTENTION_VARIANTS, AttentionVariant
 from yolov12edge.export.onnx_export import (
@@ -20,7 +19,6 @@ __all__ = [
     "AttentionVariant",
     "ExportOptions",
     "Finding",
-    "GraphView",
     "OnnxExport",
     "Parity",
     "StepProof",

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from yolov12edge.errors import ExportError
-from yolov12edge.export.graph import GraphBuilder, Value
 from yolov12edge.export.modules import (
     AttentionVariant,
     ContiguousAttention,
@@ -28,6 +27,7 @@ from yolov12edge.export.modules import (
     LinearDecode,
     decode_constants,
 )
+from yolov12edge.graph.builder import GraphBuilder, Value
 from yolov12edge.model.attention import A2C2f, AttentionBlock
 from yolov12edge.model.blocks import Bottleneck, C3k, C3k2, Concat
 from yolov12edge.model.head import REG_MAX

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from yolov12edge.errors import ExportError, UsageError
 from yolov12edge.export.emit import emit_model
-from yolov12edge.export.graph import OPSETS
-from yolov12edge.export.graph_view import GraphView
 from yolov12edge.export.lints import Finding, lint_graph
 from yolov12edge.export.metadata import describe_artifact, metadata_props
 from yolov12edge.export.modules import AttentionVariant
 from yolov12edge.export.rewrite import StepProof, rewrite
 from yolov12edge.files import write_bytes
+from yolov12edge.graph.builder import OPSETS
+from yolov12edge.graph.view import GraphView
 from yolov12edge.model import Detector
 from yolov12edge.runtime import open_runner
 

@@ -1,1 +1,1 @@
-"""The export job: the stages in order, the run folder, the manifest, the recipes."""
+"""The jobs that the commands run: each joins stages, none of which knows another."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from yolov12edge.bench.environment import installed_libraries
 from yolov12edge.engine import builder_available
 from yolov12edge.errors import UnsupportedError
-from yolov12edge.pipeline.recipe import Recipe, list_recipes, load_recipe
+from yolov12edge.run.recipe import Recipe, list_recipes, load_recipe
 from yolov12edge.runtime import tensorrt, tensorrt_rtx
 from yolov12edge.runtime.cuda import Gpu, find_gpus
 

@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from yolov12edge.graph.probe import Probe
 from yolov12edge.runtime.metadata import BLOCKS_KEY
-from yolov12edge.runtime.probe import Probe
 
 Array = NDArray[np.float32]
 

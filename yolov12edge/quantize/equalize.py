@@ -16,9 +16,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from yolov12edge.graph.probe import Probe
 from yolov12edge.quantize.graph import Graph
 from yolov12edge.quantize.rules import Dialect
-from yolov12edge.runtime.probe import Probe
 
 Array = NDArray[np.float32]
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from yolov12edge.errors import DataError, ExportError
 from yolov12edge.files import atomic_path
-from yolov12edge.runtime.probe import Probe
+from yolov12edge.graph.probe import Probe
 
 Progress = Callable[[str, int, int], None]
 Array = NDArray[np.float32]

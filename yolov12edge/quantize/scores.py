@@ -15,8 +15,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from yolov12edge.graph.probe import Probe
 from yolov12edge.quantize.graph import Graph
-from yolov12edge.runtime.probe import Probe
 
 Array = NDArray[np.float32]
 

@@ -13,13 +13,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from yolov12edge.graph.probe import Probe
 from yolov12edge.quantize.graph import Graph
 from yolov12edge.quantize.observers import Statistics
 from yolov12edge.quantize.policy import QuantizationPlan
 from yolov12edge.quantize.qdq import Step, find_step
 from yolov12edge.quantize.ranges import Method, choose_range, join
 from yolov12edge.quantize.rules import Dialect
-from yolov12edge.runtime.probe import Probe
 
 Array = NDArray[np.float32]
 Shifts = dict[str, NDArray[np.float64]]

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolov12edge.errors import CheckpointError, GateFailed
+from yolov12edge.run.names import GOLDEN_FILE
 from yolov12edge.runtime.runner import FloatArray, Runner
 
-GOLDEN_NAME = "golden.npz"
 GOLDEN_SCHEMA_VERSION = 1
 MAX_GOLDEN_BYTES = 256 << 20
 # Above this score a detection counts; as predict shows them.
@@ -94,7 +94,7 @@ def check_on_device(path: Path, runner: Runner) -> None:
         CheckpointError: golden.npz is damaged, or of another image size.
         GateFailed: the artifact yields NaN, or nothing where the reference found something.
     """
-    golden_path = Path(path).with_name(GOLDEN_NAME)
+    golden_path = Path(path).with_name(GOLDEN_FILE)
     if runner.name in PORTABLE_RUNTIMES or not golden_path.is_file():
         return
     golden = read_golden(golden_path)

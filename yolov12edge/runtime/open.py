@@ -7,14 +7,15 @@ from pathlib import Path
 
 from yolov12edge.data.letterbox import Letterbox
 from yolov12edge.errors import CheckpointError, UsageError
+from yolov12edge.run.names import (
+    ONNX_SUFFIXES,
+    PLAN_SUFFIXES,
+    TORCH_SUFFIXES,
+)
 from yolov12edge.runtime.golden import check_on_device
 from yolov12edge.runtime.metadata import artifact_info
 from yolov12edge.runtime.onnxruntime_providers import GPU_RUNTIMES
 from yolov12edge.runtime.runner import Runner
-
-TORCH_SUFFIXES = (".pt", ".pth", ".safetensors")
-ONNX_SUFFIXES = (".onnx",)
-PLAN_SUFFIXES = (".plan", ".engine")
 
 RUNTIMES = {
     "torch": TORCH_SUFFIXES,

@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from yolov12edge.errors import CheckpointError, UnsupportedError
+from yolov12edge.run.names import (
+    MANIFEST_FILE,
+    SIDECAR_SUFFIX,
+)
 from yolov12edge.runtime.cuda import Gpu
 from yolov12edge.runtime.metadata import MAX_MANIFEST_BYTES
 from yolov12edge.runtime.plan_file import PlanHeader, read_plan, read_plan_header
 
 TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
-MANIFEST_NAME = "manifest.json"
 # Without a run folder, `build` describes a plan in a file of its own: engine.plan.json.
-SIDECAR_SUFFIX = ".json"
 
 AMPERE = 80
 
@@ -100,7 +102,7 @@ def examine_plan(path: Path, backend: str) -> ExaminedPlan:
         )
     if not origin.recorded:
         notes.append(
-            f"no {MANIFEST_NAME} describes {path}: a damaged plan, or one for another GPU, is "
+            f"no {MANIFEST_FILE} describes {path}: a damaged plan, or one for another GPU, is "
             "noticed only by TensorRT"
         )
     return ExaminedPlan(Path(path), backend, content, sha256, origin, tuple(notes))
@@ -210,7 +212,7 @@ def check_gpu(path: Path, origin: PlanOrigin, gpu: Gpu) -> None:
 
 def _described(path: Path) -> tuple[Path, dict[str, Any]] | None:
     """The document about a plan and its `engine` entry: the sidecar, else the manifest."""
-    for document in (path.with_name(path.name + SIDECAR_SUFFIX), path.with_name(MANIFEST_NAME)):
+    for document in (path.with_name(path.name + SIDECAR_SUFFIX), path.with_name(MANIFEST_FILE)):
         engine = _engine_of(document)
         if engine is not None and engine.get("file") == path.name:
             return document, engine

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import onnx
 
-from yolov12edge.export.graph_view import GraphView
 from yolov12edge.export.lints.registry import Lint, register
+from yolov12edge.graph.view import GraphView
 
 _LAYOUT = ("Transpose", "Reshape", "Cast", "QuantizeLinear", "DequantizeLinear")
 

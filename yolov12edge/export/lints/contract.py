@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from onnx import TensorProto
 
 from yolov12edge.export.emit import INPUT_NAME, OUTPUT_NAME
-from yolov12edge.export.graph_view import GraphView
 from yolov12edge.export.lints.registry import Lint, register
+from yolov12edge.graph.view import GraphView
 from yolov12edge.runtime.metadata import METADATA_KEY
 
 

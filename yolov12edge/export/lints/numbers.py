@@ -10,8 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from yolov12edge.export.graph_view import GraphView
 from yolov12edge.export.lints.registry import Lint, register
+from yolov12edge.graph.view import GraphView
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 

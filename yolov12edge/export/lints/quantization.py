@@ -10,8 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from yolov12edge.export.graph_view import GraphView
 from yolov12edge.export.lints.registry import Lint, register
+from yolov12edge.graph.view import GraphView
 
 
 def _of_type(view: GraphView, *operators: str) -> Iterator[onnx.NodeProto]:

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal, TypeVar
 
 import onnx
 
-from yolov12edge.export.graph_view import GraphView
+from yolov12edge.graph.view import GraphView
 
 Severity = Literal["error", "warning"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from yolov12edge.export.graph_view import GraphView
 from yolov12edge.export.lints.registry import Lint, register
+from yolov12edge.graph.view import GraphView
 
 
 @register

@@ -1,0 +1,219 @@
+"""Calibrate once, remember, and never take what belongs to something else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.models import lively_model
+from tests.samples import write_pictures
+from yolov12edge.data import Letterbox
+from yolov12edge.errors import DataError, UsageError
+from yolov12edge.export import ExportOptions, export_onnx
+from yolov12edge.pipeline.images.sources import CalibrationImages, calibration_images
+from yolov12edge.pipeline.stages import int8 as quantization
+from yolov12edge.pipeline.stages.int8 import (
+    Int8Step,
+    QuantizeRequest,
+    dialect_of,
+    quantize_run,
+    quantize_step,
+)
+from yolov12edge.quantize import CPU, METHODS, TENSORRT
+from yolov12edge.run.recipe import load_recipe
+
+LETTERBOX = Letterbox(64, 64)
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("YOLOV12EDGE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache/calibration"
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("sources")
+    files = {}
+    for name, seed in (("own", 0), ("other", 1)):
+        files[name] = folder / f"{name}.onnx"
+        detector = lively_model("n", num_classes=2, seed=seed)
+        export_onnx(detector, files[name], ExportOptions(64, 64))
+    return files
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> CalibrationImages:
+    found = calibration_images(write_pictures(tmp_path / "images", 9), None, None, 0)
+    assert found is not None
+    return found
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Grows by one whenever images really run through a graph."""
+    seen: list[str] = []
+
+    def counting(name: str) -> Callable[..., object]:
+        real = getattr(quantization, name)
+
+        def counted(*args: object, **more: object) -> object:
+            seen.append(name)
+            return real(*args, **more)
+
+        return counted
+
+    for name in ("observe", "measure_drifts", "score_corrections"):
+        monkeypatch.setattr(quantization, name, counting(name))
+    return seen
+
+
+def step(source: Path, target: Path, images: CalibrationImages, method: str = "auto") -> Int8Step:
+    return quantize_step(
+        source, target, CPU, images, LETTERBOX, method=method, progress=lambda *_: None
+    )
+
+
+def test_the_second_time_nothing_runs(
+    sources: dict[str, Path], images: CalibrationImages, tmp_path: Path, passes: list[str]
+) -> None:
+    first = step(sources["own"], tmp_path / "a.onnx", images)
+    assert passes == ["observe", "measure_drifts", "score_corrections"]
+    assert not first.from_cache
+    second = step(sources["own"], tmp_path / "b.onnx", images)
+    assert len(passes) == 3
+    assert second.from_cache
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    assert second.trials == first.trials
+
+
+def test_other_weights_images_or_sizes_are_calibrated_anew(
+    sources: dict[str, Path], images: CalibrationImages, tmp_path: Path, passes: list[str]
+) -> None:
+    step(sources["own"], tmp_path / "a.onnx", images, "max")
+    step(sources["other"], tmp_path / "b.onnx", images, "max")
+    fewer = images.part(0, len(images) - 1)
+    step(sources["own"], tmp_path / "c.onnx", fewer, "max")
+    assert passes.count("observe") == 3
+    other = quantize_step(
+        sources["own"],
+        tmp_path / "d.onnx",
+        CPU,
+        images,
+        Letterbox(64, 64, pad_value=0),
+        method="max",
+        progress=lambda *_: None,
+    )
+    assert not other.from_cache
+    assert passes.count("observe") == 4
+
+
+def test_a_damaged_cache_is_not_believed(
+    sources: dict[str, Path],
+    images: CalibrationImages,
+    tmp_path: Path,
+    cache: Path,
+    passes: list[str],
+) -> None:
+    step(sources["own"], tmp_path / "a.onnx", images)
+    for path in cache.iterdir():
+        if path.suffix == ".npz":
+            content = bytearray(path.read_bytes())
+            content[len(content) // 2] ^= 0xFF
+            path.write_bytes(content)
+        elif path.suffix == ".json":
+            document = json.loads(path.read_text())
+            for entry in document.values():
+                key = next(iter(entry["value"]))
+                entry["value"][key] = 7.0
+            path.write_text(json.dumps(document))
+    again = step(sources["own"], tmp_path / "b.onnx", images)
+    assert not again.from_cache
+    assert passes == ["observe", "measure_drifts", "score_corrections"] * 2
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_statistics_under_a_wrong_name_are_not_taken(
+    sources: dict[str, Path],
+    images: CalibrationImages,
+    tmp_path: Path,
+    cache: Path,
+    passes: list[str],
+) -> None:
+    step(sources["own"], tmp_path / "a.onnx", images, "max")
+    (own,) = cache.glob("*.npz")
+    content = own.read_bytes()
+    own.unlink()
+    step(sources["other"], tmp_path / "b.onnx", images, "max")
+    (other,) = cache.glob("*.npz")
+    other.write_bytes(content)
+    assert not step(sources["other"], tmp_path / "c.onnx", images, "max").from_cache
+    assert (tmp_path / "b.onnx").read_bytes() == (tmp_path / "c.onnx").read_bytes()
+
+
+def test_auto_takes_the_method_that_loses_least(
+    sources: dict[str, Path], images: CalibrationImages, tmp_path: Path
+) -> None:
+    chosen = step(sources["own"], tmp_path / "a.onnx", images)
+    assert set(chosen.trials) == set(METHODS)
+    assert chosen.trials[chosen.conversion.method] == min(chosen.trials.values())
+    assert chosen.held_back + chosen.calibrated_on == len(images)
+    named = step(sources["own"], tmp_path / "b.onnx", images, "entropy")
+    assert (named.conversion.method, named.trials, named.held_back) == ("entropy", {}, 0)
+    assert named.calibrated_on == len(images)
+
+
+def test_an_array_calibrates_as_its_pictures_do(
+    sources: dict[str, Path], images: CalibrationImages, tmp_path: Path
+) -> None:
+    path = tmp_path / "calib.npz"
+    pictures = [(picture.transpose(1, 2, 0) * 255) for picture in images.stream(LETTERBOX)]
+    np.savez(path, images=np.round(pictures).astype(np.uint8))
+    array = calibration_images(path, None, None, 0)
+    assert array is not None
+    found = step(sources["own"], tmp_path / "a.onnx", array)
+    assert found.calibrated_on + found.held_back == len(images)
+
+
+def test_one_image_cannot_choose(sources: dict[str, Path], images: CalibrationImages) -> None:
+    with pytest.raises(DataError, match="one image is too few"):
+        step(sources["own"], Path("never.onnx"), images.part(0, 1))
+
+
+def test_an_unknown_method_is_refused(sources: dict[str, Path], images: CalibrationImages) -> None:
+    with pytest.raises(UsageError, match="no calibration method is called 'best'") as caught:
+        step(sources["own"], Path("never.onnx"), images, "best")
+    assert "percentile" in caught.value.hint
+
+
+def test_recipes_have_their_dialects() -> None:
+    assert dialect_of(load_recipe("agx-orin")) is TENSORRT
+    assert dialect_of(load_recipe("rtx-ada")) is TENSORRT
+    assert dialect_of(load_recipe("cpu-openvino")) is CPU
+
+
+@pytest.mark.parametrize(("target", "opset"), [("xavier-nx", 17), ("orin-nano", 19)])
+def test_old_builders_get_float32_scales_new_ones_fp16(
+    sources: dict[str, Path], tmp_path: Path, target: str, opset: int
+) -> None:
+    import onnx
+
+    pytest.importorskip("modelopt")
+    said: list[str] = []
+    request = QuantizeRequest(
+        source=sources["own"],
+        calibration=write_pictures(tmp_path / "images", 4),
+        precision="int8",
+        target=target,
+        calibration_method="max",
+        out=tmp_path / "model.int8.onnx",
+    )
+    document = quantize_run(request, said.append, lambda *_: None)
+    assert "only 4 calibration images" in said[0]
+    assert ("fp16" in document["nodes"]) == (opset == 19)
+    assert onnx.load(document["file"]).opset_import[0].version == opset
+    assert opset <= load_recipe(target).opset_ceiling

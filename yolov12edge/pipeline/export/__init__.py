@@ -1,0 +1,1 @@
+"""The export job: from a checkpoint to a judged run folder."""

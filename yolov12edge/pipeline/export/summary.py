@@ -1,0 +1,77 @@
+"""The end of an export run for people, in 80 columns."""
+
+from __future__ import annotations
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from yolov12edge.bench.render import render_bench
+from yolov12edge.evaluate import render_drift
+from yolov12edge.files import readable_size
+from yolov12edge.pipeline.export.job import ExportOutcome
+from yolov12edge.tables import add_numbers, new_table, spaced
+
+
+def export_summary(outcome: ExportOutcome) -> RenderableType:
+    """Files of the run, the drift of each judged one, and what to do next."""
+    parts: list[RenderableType] = [_proof_table(outcome), _file_table(outcome)]
+    if len(outcome.drift) > 1:
+        parts.append(_comparison(outcome))
+    if outcome.verdict is not None:
+        name = next(reversed(outcome.drift))
+        parts.append(render_drift(outcome.verdict, f"{name} against the checkpoint"))
+    if outcome.bench is not None:
+        parts.append(render_bench(outcome.bench))
+    if outcome.advice:
+        parts.append(Text(outcome.advice))
+    if outcome.engine_note:
+        parts.append(Text(outcome.engine_note))
+    return spaced(parts)
+
+
+def _proof_table(outcome: ExportOutcome) -> Table:
+    table = new_table("rewrite steps, proved in float64")
+    table.add_column("step")
+    add_numbers(table, "modules", "box error", "score error", "block error")
+    for step in outcome.manifest.parity.steps:
+        table.add_row(
+            step.step,
+            str(step.changed),
+            f"{step.box_error:.1e} px",
+            f"{step.score_error:.1e}",
+            f"{step.block_error:.1e}",
+        )
+    return table
+
+
+def _file_table(outcome: ExportOutcome) -> Table:
+    table = new_table(str(outcome.folder))
+    table.add_column("file")
+    add_numbers(table, "size")
+    table.add_column("sha256")
+    for name, digest in outcome.manifest.files.items():
+        size = readable_size((outcome.folder / name).stat().st_size)
+        table.add_row(name, size, digest[:12])
+    return table
+
+
+def _comparison(outcome: ExportOutcome) -> Table:
+    table = new_table("what each artifact keeps of the checkpoint")
+    table.add_column("artifact")
+    add_numbers(table, "mAP50-95", "self-mAP", "matched", "size", "ms", "gate")
+    for row in outcome.comparison():
+        table.add_row(
+            row["artifact"],
+            _number(row["map"]),
+            _number(row["self_map"]),
+            "-" if row["matched"] is None else f"{row['matched']:.2%}",
+            readable_size(row["bytes"]) if row["bytes"] else "-",
+            "-" if row["latency_ms"] is None else f"{row['latency_ms']:.1f}",
+            {True: "passed", False: "FAILED", None: ""}[row["passed"]],
+        )
+    return table
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,1 @@
+"""What an artifact is: checkpoints, ONNX files, plans, run folders, and how two differ."""

@@ -1,0 +1,108 @@
+"""The engine of a run: built where its builder is, tried where its GPU is."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from yolov12edge.engine import BatchRange, EngineBuild, builder_available
+from yolov12edge.engine.build import build_engine
+from yolov12edge.engine.dialect import Voice
+from yolov12edge.errors import EdgeError, GateFailed, UnsupportedError
+from yolov12edge.files import readable_size
+from yolov12edge.pipeline.stages.build import recipe_options
+from yolov12edge.run.names import (
+    FP16_PLAN_FILE,
+    PLAN_FILE,
+)
+from yolov12edge.run.recipe import Precision, Recipe
+from yolov12edge.runtime import open_artifact
+
+Progress = Callable[[str, int, int], None]
+
+
+def build_step(
+    recipe: Recipe, artifact: Path, batch: BatchRange, voice: Voice, progress: Progress
+) -> tuple[EngineBuild | None, str | None]:
+    """The engine beside an ONNX file, or why there is none."""
+    if recipe.backend not in ("tensorrt", "tensorrt_rtx"):
+        return None, f"{recipe.backend} runs the ONNX file as it is"
+    available, why = builder_available(recipe.backend, recipe.compute_capabilities, recipe.version)
+    if not available:
+        return None, why
+    target = artifact.with_name(PLAN_FILE)
+    try:
+        engine = _build(recipe, artifact, target, batch, voice, progress)
+    except UnsupportedError as error:
+        return None, error.message
+    sms = ", ".join(f"SM{sm}" for sm in engine.compute_capabilities)
+    voice.info(
+        f"{PLAN_FILE}: {recipe.backend} {engine.version} for {sms}, "
+        f"{readable_size(engine.size)} in {engine.seconds:.1f} s"
+    )
+    return engine, None
+
+
+def try_engine(engine: EngineBuild | None) -> tuple[Path | None, GateFailed | None]:
+    """The plan if this machine can run it, and what it does wrong on the golden inputs.
+
+    A plan that yields nonsense is not returned: there is nothing to measure on it.
+    """
+    if engine is None:
+        return None, None
+    try:
+        open_artifact(engine.path).runner.close()
+    except UnsupportedError:
+        return None, None
+    except GateFailed as error:
+        return None, error
+    return engine.path, None
+
+
+@contextlib.contextmanager
+def plans_to_time(
+    recipe: Recipe,
+    plan: Path | None,
+    precision: Precision,
+    half: Path | None,
+    batch: BatchRange,
+    voice: Voice,
+    progress: Progress,
+) -> Iterator[dict[Path, Precision]]:
+    """The engine, and the FP16 engine that INT8 has to beat; with their precisions.
+
+    The FP16 engine is built for the comparison only, and gone after it.
+
+    Args:
+        plan: an engine that runs here; None gives nothing to time.
+        precision: of that engine.
+        half: ONNX file of the FP16 engine.
+    """
+    if plan is None:
+        yield {}
+        return
+    plans: dict[Path, Precision] = {plan: precision}
+    with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
+        if precision == "int8" and half is not None:
+            rival = Path(folder) / FP16_PLAN_FILE
+            try:
+                _build(recipe, half, rival, batch, voice, progress)
+                plans[rival] = "fp16"
+            except EdgeError as error:
+                voice.warn(f"no FP16 engine to compare INT8 with: {error.message}")
+        yield plans
+
+
+def _build(
+    recipe: Recipe,
+    artifact: Path,
+    target: Path,
+    batch: BatchRange,
+    voice: Voice,
+    progress: Progress,
+) -> EngineBuild:
+    assert recipe.backend in ("tensorrt", "tensorrt_rtx")
+    options = recipe_options(recipe, None if batch.fixed else batch)
+    return build_engine(artifact, target, recipe.backend, options, progress, voice)

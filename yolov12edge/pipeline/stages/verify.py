@@ -1,0 +1,192 @@
+"""Judge artifacts against the checkpoint, and say where a bad one goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from yolov12edge.checkpoints import load_model
+from yolov12edge.data import Dataset, read_image, to_batch
+from yolov12edge.errors import CheckpointError, DataError, UnsupportedError, UsageError
+from yolov12edge.evaluate import Candidate, DriftReport, Gate, measure_drifts
+from yolov12edge.evaluate.blocks import BlockTrace, trace_blocks
+from yolov12edge.evaluate.overflow import first_overflow
+from yolov12edge.files import sha256_file
+from yolov12edge.model import Detector
+from yolov12edge.run.manifest import AccuracySection, read_manifest
+from yolov12edge.run.names import MANIFEST_FILE
+from yolov12edge.runtime import Artifact, open_artifact
+from yolov12edge.runtime.onnxruntime import judge_is_trustworthy
+from yolov12edge.runtime.torch import TorchRunner
+
+FLOAT16 = onnx.TensorProto.FLOAT16
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An artifact to judge.
+
+    Attributes:
+        path: .onnx, .plan, .engine, .pt or .safetensors.
+        runtime: what runs it; chosen by the file if None.
+        threads: CPU threads; the runtime's choice if None.
+    """
+
+    path: Path
+    runtime: str | None = None
+    threads: int | None = None
+
+
+def verify_artifacts(
+    detector: Detector,
+    subjects: Sequence[Subject],
+    dataset: Dataset,
+    gate: Gate | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> dict[str, DriftReport]:
+    """Measure the drift of each artifact on the images of a data set.
+
+    Args:
+        detector: the reference.
+        dataset: images, with labels or without.
+
+    Returns:
+        file name to report, in the order given. An ONNX file of this package is also followed
+        block by block on its worst image: a block that no longer computes what the checkpoint's
+        does fails the gate by name, even where mAP does not show it on these images.
+
+    Raises:
+        DataError: the data set has another number of classes, or an image cannot be read.
+        UsageError: the artifacts take images of different sizes.
+    """
+    classes = detector.architecture.num_classes
+    if dataset.names and len(dataset.names) != classes:
+        raise DataError(
+            f"the data set has {len(dataset.names)} classes, the checkpoint has {classes}",
+            "pass the data set that the checkpoint was trained on",
+        )
+    with contextlib.ExitStack() as stack:
+        artifacts = [open_artifact(s.path, s.runtime, s.threads) for s in subjects]
+        for artifact in artifacts:
+            stack.callback(artifact.runner.close)
+        for subject in subjects:
+            _check_judge(subject)
+        sizes = {artifact.runner.input_shape[2:] for artifact in artifacts}
+        if len(sizes) > 1:
+            raise UsageError(
+                "the artifacts take images of different sizes", "verify them one by one"
+            )
+        reports = measure_drifts(
+            TorchRunner(detector, *sizes.pop()),
+            [Candidate(artifact.runner, artifact.letterbox) for artifact in artifacts],
+            dataset.images,
+            dataset if dataset.labels is not None else None,
+            names=detector.names,
+            gate=gate,
+            seed=seed,
+            progress=progress,
+        )
+    return {
+        subject.path.name: _with_blocks(report, detector, subject.path, artifact, dataset)
+        for subject, artifact, report in zip(subjects, artifacts, reports, strict=True)
+    }
+
+
+def accuracy_of(report: DriftReport) -> AccuracySection:
+    """What the manifest says of a drift report."""
+    return AccuracySection(
+        map=report.map_artifact,
+        self_map=report.self_map,
+        matched=report.matched,
+        passed=report.gate.passed,
+    )
+
+
+def find_reference(artifact: Path, weights: Path | None) -> Detector:
+    """The checkpoint to judge by: `weights`, else the one that the run folder was made of.
+
+    Raises:
+        UsageError: neither is there.
+        CheckpointError: the recorded checkpoint has changed since.
+    """
+    if weights is not None:
+        return load_model(weights)
+    if not (artifact.parent / MANIFEST_FILE).is_file():
+        raise UsageError(
+            f"{artifact} has no {MANIFEST_FILE} beside it, so its checkpoint is unknown",
+            "pass the checkpoint with --weights FILE",
+        )
+    source = read_manifest(artifact.parent).source
+    path = Path(source.path)
+    if not path.is_file():
+        raise UsageError(
+            f"the checkpoint {path} that {artifact.name} was made of is not there",
+            "pass it with --weights FILE",
+        )
+    if sha256_file(path) != source.sha256:
+        raise CheckpointError(
+            f"{path} is not the checkpoint that {artifact.name} was made of: its bytes changed",
+            "restore it, or pass another one with --weights FILE",
+        )
+    return load_model(path)
+
+
+def keep_float_advice(trace: BlockTrace) -> str:
+    """Which blocks lose most in INT8, and the option that leaves them in float."""
+    worst = dict.fromkeys([*([trace.start] if trace.start else []), *trace.costliest()])
+    losses = ", ".join(f"{block.block} ({block.loss_db:.0f} dB)" for block in worst)
+    names = ",".join(block.block for block in worst)
+    return f"most is lost in {losses}; they stay float with --keep-float {names}"
+
+
+def _check_judge(subject: Subject) -> None:
+    """Refuse to judge FP16 graphs by an ONNX Runtime that computes FP16 wrong.
+
+    Raises:
+        UnsupportedError: it does.
+    """
+    if subject.path.suffix.lower() != ".onnx" or subject.runtime not in (None, "onnxruntime"):
+        return
+    model = onnx.load(subject.path, load_external_data=False)
+    if not any(tensor.data_type == FLOAT16 for tensor in model.graph.initializer):
+        return
+    trustworthy, reason = judge_is_trustworthy()
+    if not trustworthy:
+        raise UnsupportedError(reason, "install another onnxruntime, or judge with OpenVINO")
+
+
+def _with_blocks(
+    report: DriftReport, detector: Detector, path: Path, artifact: Artifact, dataset: Dataset
+) -> DriftReport:
+    """The report with the verdict on the blocks; unchanged where the file does not name them."""
+    if path.suffix.lower() != ".onnx":
+        return report
+    worst = Path(report.worst[0].image) if report.worst else dataset.images[0]
+    image = to_batch([artifact.letterbox(read_image(worst))[0]])
+    try:
+        trace = trace_blocks(detector, path, image)
+    except CheckpointError:
+        return report
+    overflow = first_overflow(path, image)
+    if overflow is not None:
+        text = f"the error starts in {overflow}: its values pass FP16's largest, 65504"
+        gate = report.gate.model_copy(
+            update={"passed": False, "reasons": [text, *report.gate.reasons]}
+        )
+        return report.model_copy(update={"gate": gate, "notes": [text, *report.notes]})
+    advice = [keep_float_advice(trace)] if trace.precision == "int8" else []
+    if trace.start is None:
+        notes = [] if report.gate.passed else [*report.notes, trace.text, *advice]
+        return report.model_copy(update={"notes": notes})
+    gate = report.gate.model_copy(
+        update={"passed": False, "reasons": [*report.gate.reasons, trace.text]}
+    )
+    # A named block says more than the symptoms.
+    return report.model_copy(update={"gate": gate, "notes": [trace.text, *report.notes, *advice]})

@@ -1,0 +1,86 @@
+"""The run folder: filled aside, moved into place when all of it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from yolov12edge.errors import UsageError
+from yolov12edge.interrupts import interrupts_held, raise_if_interrupted
+from yolov12edge.run.names import (
+    ARTIFACT_PREFERENCE,
+    OWN_FILES,
+)
+
+
+@contextlib.contextmanager
+def staged_folder(final: Path) -> Iterator[Path]:
+    """Yield a folder to fill; on success its files replace those of an earlier run in `final`.
+
+    On an error or Ctrl-C the staged files are removed and `final` is as it was. Files in `final`
+    that are not a run's own are left alone; a run's own files that the new run lacks are removed,
+    so that the manifest describes all of them.
+
+    Raises:
+        UsageError: `final` is a file, or cannot be written.
+    """
+    final = Path(final)
+    if final.exists() and not final.is_dir():
+        raise UsageError(f"{final} is a file, not a folder", "choose another folder with --out")
+    created = [folder for folder in [final, *final.parents] if not folder.exists()]
+    try:
+        final.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=".run-", suffix=".part", dir=final))
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {final}: {error.strerror}",
+            "choose a folder you can write to with --out",
+        ) from error
+    try:
+        yield stage
+        raise_if_interrupted()
+        with interrupts_held():
+            _move_into_place(stage, final)
+    except BaseException:
+        shutil.rmtree(stage, ignore_errors=True)
+        for folder in created:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _move_into_place(stage: Path, final: Path) -> None:
+    """Manifest last: while it is absent or old, nobody takes the folder for the new run."""
+    staged = {path.name for path in stage.iterdir()}
+    for name in OWN_FILES:
+        if (final / name).is_dir():
+            raise UsageError(
+                f"{final / name} is a folder", "remove it, or choose another folder with --out"
+            )
+    for name in OWN_FILES:
+        if name not in staged:
+            (final / name).unlink(missing_ok=True)
+    for name in sorted(staged, key=lambda name: name == "manifest.json"):
+        (stage / name).replace(final / name)
+    stage.rmdir()
+
+
+def main_artifact(path: Path) -> Path:
+    """A file as it is; of a run folder, the most processed ONNX file.
+
+    The plan is not chosen: it runs only where its GPU is. Name it to verify it.
+
+    Raises:
+        UsageError: there is nothing, or the folder holds no artifact.
+    """
+    if not path.exists():
+        raise UsageError(f"no such file or folder: {path}", "check the path")
+    if not path.is_dir():
+        return path
+    for name in ARTIFACT_PREFERENCE:
+        if (path / name).is_file():
+            return path / name
+    raise UsageError(f"{path} holds no artifact", "pass a folder that `yolov12edge export` wrote")

@@ -1,0 +1,247 @@
+"""manifest.json: what a run folder holds, where it came from and how it was proved."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from yolov12edge import __version__
+from yolov12edge.errors import CheckpointError, UsageError
+from yolov12edge.files import sha256_file, write_json
+from yolov12edge.run.names import MANIFEST_FILE
+
+MAX_MANIFEST_BYTES = 16_000_000
+LIBRARIES = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "openvino",
+    "nvidia-modelopt",
+    "tensorrt",
+    "tensorrt-rtx-cu13-bindings",
+    "numpy",
+    "opencv-python-headless",
+)
+
+
+class Section(BaseModel):
+    """A part of the manifest; unknown keys of later versions are kept."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+class ModelSection(Section):
+    """The network."""
+
+    scale: str
+    layout: str
+    num_classes: int
+    names: list[str]
+    imgsz: tuple[int, int]
+    strides: list[int]
+    parameters: int
+
+
+class LetterboxSection(Section):
+    """How an image is fitted to the input."""
+
+    pad_value: int
+    center: bool
+    stride: int
+
+
+class InputSection(Section):
+    """The input tensor and the preprocessing before it."""
+
+    name: str
+    shape: list[int]
+    dtype: str
+    color: Literal["RGB"]
+    scale: float
+    letterbox: LetterboxSection
+
+
+class OutputSection(Section):
+    """The output tensor."""
+
+    name: str
+    shape: list[int]
+    dtype: str
+    layout: str
+
+
+class PrecisionSection(Section):
+    """Which precision the artifact computes in, and what stays float32."""
+
+    name: Literal["fp32", "fp16", "int8"]
+    nodes: dict[str, int]
+    kept_in_float: dict[str, str]
+
+
+class CalibrationSection(Section):
+    """The images that decided about precision."""
+
+    images: int
+    sha256: str
+    method: str
+    seed: int
+    held_back: int = 0
+    trials: dict[str, float] = {}
+    domain_gap: float | None = None
+    file: str | None = None
+
+
+class TargetSection(Section):
+    """The recipe that was followed."""
+
+    name: str
+    backend: str
+    sm: list[int]
+    version: str
+
+
+class EngineSection(Section):
+    """The plan that was built here."""
+
+    file: str
+    sha256: str
+    bytes: int
+    backend: str
+    version: str
+    sm: list[int]
+
+
+class StepSection(Section):
+    """One rewrite step and its proof."""
+
+    step: str
+    why: str
+    changed: int
+    box_error: float
+    score_error: float
+    block_error: float
+
+
+class ParitySection(Section):
+    """How far the export is from the checkpoint, in float32."""
+
+    steps: list[StepSection]
+    onnx_box_error: float
+    onnx_score_error: float
+
+
+class AccuracySection(Section):
+    """What a file of the run detects, next to the checkpoint; figures as in drift.json."""
+
+    map: float | None
+    self_map: float | None
+    matched: float | None
+    passed: bool
+
+
+class SourceSection(Section):
+    """The checkpoint."""
+
+    file: str
+    path: str
+    sha256: str
+    form: str
+    layout: str
+    license: str | None = None
+
+
+class ToolSection(Section):
+    """What made the run."""
+
+    version: str
+    libraries: dict[str, str]
+
+
+class Manifest(Section):
+    """The whole document; see docs/run-folder.md."""
+
+    schema_version: Literal[1] = 1
+    model: ModelSection
+    input: InputSection
+    output: OutputSection
+    precision: PrecisionSection
+    calibration: CalibrationSection | None
+    target: TargetSection
+    engine: EngineSection | None
+    reason: str | None = Field(default=None, description="why there is no engine")
+    parity: ParitySection
+    verified: bool
+    accuracy: dict[str, AccuracySection] = Field(
+        default={}, description="of every ONNX file that was judged"
+    )
+    files: dict[str, str]
+    source: SourceSection
+    tool: ToolSection
+    created: str
+
+    def write(self, folder: Path) -> Path:
+        """Write manifest.json into `folder`, atomically."""
+        path = folder / MANIFEST_FILE
+        write_json(path, self.model_dump(mode="json"))
+        return path
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a run folder.
+
+    Raises:
+        UsageError: the folder has none.
+        CheckpointError: it is damaged.
+    """
+    path = folder / MANIFEST_FILE
+    if not path.is_file():
+        raise UsageError(
+            f"{folder} has no {MANIFEST_FILE}", "pass a folder that `yolov12edge export` wrote"
+        )
+    if path.stat().st_size > MAX_MANIFEST_BYTES:
+        raise CheckpointError(f"{path} is too large for a manifest", "export the model again")
+    try:
+        return Manifest.model_validate(json.loads(path.read_bytes()))
+    except (ValueError, RecursionError) as error:
+        where = ""
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            where = f": {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise CheckpointError(
+            f"{path} is damaged{where}", "export the model again, or restore the file"
+        ) from error
+
+
+def changed_files(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """Files of a run folder that are not what the manifest says: name to "missing" or "changed"."""
+    problems = {}
+    for name, digest in manifest.files.items():
+        path = folder / name
+        if Path(name).name != name or path.is_symlink():
+            problems[name] = "outside the folder"
+        elif not path.is_file():
+            problems[name] = "missing"
+        elif sha256_file(path) != digest:
+            problems[name] = "changed"
+    return problems
+
+
+def tool_section() -> ToolSection:
+    """This package and the versions of the libraries that shaped the result."""
+    libraries = {}
+    for name in LIBRARIES:
+        try:
+            libraries[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return ToolSection(version=__version__, libraries=libraries)
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, whole seconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

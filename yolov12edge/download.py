@@ -12,21 +12,20 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from yolov12edge.errors import EdgeError
 from yolov12edge.files import readable_size, write_json
+from yolov12edge.voice import Progress, no_progress
 
 CACHE_VARIABLE = "YOLOV12EDGE_CACHE"
 ATTEMPTS = 4
 TIMEOUT_SECONDS = 30.0
 _PIECE = 1 << 18
 _SERVER_TROUBLE = (408, 429, 500, 502, 503, 504)
-
-Progress = Callable[[str, int, int], None]
 
 
 def cache_folder() -> Path:
@@ -65,7 +64,7 @@ class Download:
 
 
 def fetch(
-    wanted: Download, progress: Progress | None = None, timeout: float = TIMEOUT_SECONDS
+    wanted: Download, progress: Progress = no_progress, timeout: float = TIMEOUT_SECONDS
 ) -> None:
     """Complete `wanted.part`, going on where an earlier attempt stopped.
 
@@ -162,7 +161,7 @@ def _pause(attempt: int) -> float:
     return 0.5 * float(2**attempt)
 
 
-def _attempt(wanted: Download, progress: Progress | None, timeout: float) -> None:
+def _attempt(wanted: Download, progress: Progress, timeout: float) -> None:
     held = wanted.part.stat().st_size if wanted.part.exists() else 0
     validator = _read_validator(wanted)
     request = urllib.request.Request(wanted.url, headers={"User-Agent": "yolov12edge"})
@@ -187,9 +186,7 @@ def _attempt(wanted: Download, progress: Progress | None, timeout: float) -> Non
             _copy(response, file, wanted, total, progress)
 
 
-def _copy(
-    response: Any, file: IO[bytes], wanted: Download, total: int, progress: Progress | None
-) -> None:
+def _copy(response: Any, file: IO[bytes], wanted: Download, total: int, progress: Progress) -> None:
     done = file.tell()
     name = wanted.part.stem
     while piece := response.read1(_PIECE):
@@ -197,8 +194,7 @@ def _copy(
         done += len(piece)
         if done > (total or wanted.largest):
             raise wanted.error(f"{wanted.url} sends more than it announced", wanted.hint)
-        if progress:
-            progress(name, done, total)
+        progress(name, done, total)
     if done < total:
         raise _Incomplete(f"the connection ended after {done} of {total} bytes")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.voices import Told
 from yolov12edge import download
 from yolov12edge.checkpoints import fetch_published, published
 from yolov12edge.errors import CheckpointError
@@ -123,7 +124,7 @@ def test_fetch_into_the_cache(
     said: list[str] = []
     steps: list[tuple[str, int, int]] = []
     path = fetch_published(
-        name, layout, announce=said.append, progress=lambda *step: steps.append(step)
+        name, layout, voice=Told(said), progress=lambda *step: steps.append(step)
     )
     assert path == tmp_path / "cache/weights" / address[1:]
     assert path.read_bytes() == CONTENT
@@ -140,7 +141,7 @@ def test_fetch_into_the_cache(
 def test_second_use_asks_nobody_and_says_nothing(server: Server) -> None:
     fetch_published("n")
     said: list[str] = []
-    fetch_published("n", announce=said.append)
+    fetch_published("n", voice=Told(said))
     assert len(server.asked) == 1
     assert said == []
 

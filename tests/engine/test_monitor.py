@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from yolov12edge.engine.monitor import BuildMonitor
+from yolov12edge.voice import no_progress
 
 
 def test_nested_phases_add_up_to_a_rising_percentage() -> None:
@@ -38,7 +39,7 @@ def test_unknown_phases_and_too_many_steps_do_no_harm() -> None:
 
 
 def test_an_interrupt_wins_over_the_error_it_causes() -> None:
-    monitor = BuildMonitor("engine", None)
+    monitor = BuildMonitor("engine", no_progress)
 
     def build() -> None:
         with monitor.heeding_interrupts():
@@ -52,7 +53,7 @@ def test_an_interrupt_wins_over_the_error_it_causes() -> None:
 
 def test_other_errors_come_through_and_the_handler_is_restored() -> None:
     before = signal.getsignal(signal.SIGINT)
-    monitor = BuildMonitor("engine", None)
+    monitor = BuildMonitor("engine", no_progress)
     with pytest.raises(RuntimeError), monitor.heeding_interrupts():
         raise RuntimeError("build failed")
     assert signal.getsignal(signal.SIGINT) is before
@@ -63,7 +64,7 @@ def test_in_another_thread_signals_are_left_alone() -> None:
     done: list[bool] = []
 
     def build() -> None:
-        with BuildMonitor("engine", None).heeding_interrupts():
+        with BuildMonitor("engine", no_progress).heeding_interrupts():
             done.append(signal.getsignal(signal.SIGINT) is before)
 
     thread = threading.Thread(target=build)
@@ -76,7 +77,7 @@ def test_a_build_that_never_calls_back_is_left_behind(monkeypatch: pytest.Monkey
     """TensorRT 8: Ctrl-C has to work although nothing asks whether to go on."""
     at_exit: list[tuple[object, ...]] = []
     monkeypatch.setattr("atexit.register", lambda *call: at_exit.append(call))
-    monitor = BuildMonitor("engine", None)
+    monitor = BuildMonitor("engine", no_progress)
     go_on = threading.Event()
     started = threading.Event()
 
@@ -96,7 +97,7 @@ def test_a_build_that_never_calls_back_is_left_behind(monkeypatch: pytest.Monkey
 
 
 def test_a_build_beside_this_thread_gives_its_result_or_its_error() -> None:
-    monitor = BuildMonitor("engine", None)
+    monitor = BuildMonitor("engine", no_progress)
     assert monitor.run(lambda: 7, calls_back=False) == 7
     with pytest.raises(ZeroDivisionError):
         monitor.run(lambda: 1 // 0, calls_back=False)

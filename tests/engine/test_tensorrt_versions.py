@@ -23,6 +23,7 @@ from yolov12edge.engine.plan import build_plan
 from yolov12edge.engine.tensorrt import TensorRT
 from yolov12edge.errors import EdgeError, ExportError, UnsupportedError, UsageError
 from yolov12edge.runtime.cuda import Gpu
+from yolov12edge.voice import no_progress
 
 ORIN = Gpu(0, "Orin NX (nvgpu)", 87, 8 << 30)
 MakeOnnx = Callable[..., Path]
@@ -210,7 +211,7 @@ def build(
     said: list[str] = []
     voice = SimpleNamespace(info=said.append, warn=said.append)
     dialect = TensorRT(trt, ORIN, lambda gpu: (6 << 30, 8 << 30))
-    monitor = BuildMonitor("engine", None)
+    monitor = BuildMonitor("engine", no_progress)
     batch = network.batch_range(options.batch)
     return build_plan(dialect, network, batch, options, monitor, voice), said
 
@@ -505,7 +506,7 @@ def test_a_stand_in_refuses_what_its_version_lacks(make_onnx: MakeOnnx) -> None:
     options = BuildOptions(optimization_level=4)
     batch = network.batch_range(None)
     with pytest.raises(AttributeError, match=r"IBuilderConfig of 8\.5\.3 has no builder_optim"):
-        build_plan(dialect, network, batch, options, BuildMonitor("engine", None))
+        build_plan(dialect, network, batch, options, BuildMonitor("engine", no_progress))
 
 
 def test_without_a_gpu_the_builder_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,9 @@ from importlib import metadata
 from pathlib import Path
 
 import psutil
-from pydantic import BaseModel, ConfigDict
 
 from yolov12edge.bench.nvml import read_gpus
+from yolov12edge.documents import Document
 from yolov12edge.runtime.cuda import driver, find_gpus
 
 LIBRARIES = (
@@ -26,11 +26,7 @@ LIBRARIES = (
 )
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Cpu(_Part):
+class Cpu(Document):
     """The processor; `available` are the logical cores this process may use."""
 
     model: str
@@ -40,7 +36,7 @@ class Cpu(_Part):
     governor: str | None
 
 
-class Gpu(_Part):
+class Gpu(Document):
     """A GPU as its driver names it; memory in bytes."""
 
     name: str
@@ -49,7 +45,7 @@ class Gpu(_Part):
     memory: int | None
 
 
-class Jetson(_Part):
+class Jetson(Document):
     """A Jetson's board, L4T release and power mode."""
 
     model: str | None
@@ -57,7 +53,7 @@ class Jetson(_Part):
     power_mode: str | None
 
 
-class Environment(_Part):
+class Environment(Document):
     """Machine and libraries of a measurement: what stays as it is while it runs."""
 
     system: str

@@ -28,8 +28,7 @@ from yolov12edge.data import Letterbox, to_batch
 from yolov12edge.errors import UsageError
 from yolov12edge.files import sha256_file
 from yolov12edge.runtime.runner import FloatArray, Runner
-
-Progress = Callable[[str, int, int], None]
+from yolov12edge.voice import Progress, no_progress
 
 MOST_BATCHES = 8
 GENERATED_HEIGHT, GENERATED_WIDTH = 480, 640
@@ -42,7 +41,7 @@ def measure(
     *,
     files: Sequence[Path] = (),
     postprocess: Callable[[FloatArray], object] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     cores: Cores | None = None,
     clock: Clock = time.perf_counter,
     sleep: Callable[[float], None] = time.sleep,
@@ -80,9 +79,9 @@ def measure(
     before = read_state()
     with _without_garbage_collection():
         for done, track in enumerate(tracks):
-            _report(progress, "warm-up", done, len(tracks))
+            progress("warm-up", done, len(tracks))
             track.warm_up()
-        _report(progress, "warm-up", len(tracks), len(tracks))
+        progress("warm-up", len(tracks), len(tracks))
         if settings.interleaved:
             cores = cores if len(tracks) > 1 and _on_cpu(tracks) else None
             rest = functools.partial(sleep, settings.rest_ms / 1e3 if _on_cpu(tracks) else 0.0)
@@ -151,7 +150,7 @@ def _in_turn(
     rng: np.random.Generator,
     settings: Settings,
     clock: Clock,
-    progress: Progress | None,
+    progress: Progress,
     rest: Callable[[], None],
     cores: Cores | None,
 ) -> int:
@@ -172,15 +171,15 @@ def _in_turn(
         pace = (clock() - start) / done
         wanted = _wanted(settings, pace / len(tracks))
         if done < wanted:
-            _report(progress, "rounds", done, wanted)
+            progress("rounds", done, wanted)
             continue
         spent = clock() - start
         limit = limit or spent * settings.patience
         good = _certain(tracks) and _quiet_enough(tracks, cores)
         if settings.runs is not None or spent >= limit or good:
-            _report(progress, "rounds", done, done)
+            progress("rounds", done, done)
             return done
-        _report(progress, "rounds, until ratios are certain", done, int(done * limit / spent))
+        progress("rounds, until ratios are certain", done, int(done * limit / spent))
 
 
 def _certain(tracks: Sequence[Track]) -> bool:
@@ -203,14 +202,14 @@ def _on_cpu(tracks: Sequence[Track]) -> bool:
     return any(not on_gpu(track.entry.runner) for track in tracks)
 
 
-def _alone(track: Track, settings: Settings, clock: Clock, progress: Progress | None) -> int:
+def _alone(track: Track, settings: Settings, clock: Clock, progress: Progress) -> int:
     """One contender's calls, back to back; returns how many."""
     start = clock()
     while True:
         track.turn(settle=False)
         done = len(track.times)
         wanted = _wanted(settings, (clock() - start) / done)
-        _report(progress, track.name, min(done, wanted), wanted)
+        progress(track.name, min(done, wanted), wanted)
         if done >= wanted:
             return done
 
@@ -271,11 +270,6 @@ def _timing(
         stages_ms=time_stages(track, _letterbox(entry), pictures, files, postprocess),
         memory=Memory(file=entry.path.stat().st_size if entry.path else None, loaded=entry.loaded),
     )
-
-
-def _report(progress: Progress | None, label: str, done: int, total: int) -> None:
-    if progress is not None:
-        progress(label, done, total)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from yolov12edge.documents import Document
 
 # Bits of nvmlClocksEventReasons that mean the GPU could not run as fast as it was asked to; idling
 # (1) and clocks set by the user (2) are no throttling.
@@ -23,14 +23,12 @@ _REASONS = {
 }
 
 
-class GpuState(BaseModel):
+class GpuState(Document):
     """A GPU and its state when asked; None where the driver does not tell.
 
     Attributes:
         throttled: why its clocks were held down at that moment.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     compute_capability: int | None

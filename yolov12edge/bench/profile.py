@@ -6,19 +6,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from yolov12edge.documents import Document
 from yolov12edge.runtime.layer_names import NOWHERE, attention_of, block_of, block_order
 from yolov12edge.runtime.layer_times import LayerTimes
 
 PROFILE_RUNS = 20
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class LayerTime(_Part):
+class LayerTime(Document):
     """A layer's median milliseconds; `kind` is the runtime's operation or kernel."""
 
     name: str
@@ -28,7 +24,7 @@ class LayerTime(_Part):
     ms: float
 
 
-class BlockTime(_Part):
+class BlockTime(Document):
     """A block's layers together; `attention_ms` is the part of its attention."""
 
     block: str
@@ -38,7 +34,7 @@ class BlockTime(_Part):
     share: float
 
 
-class Profile(_Part):
+class Profile(Document):
     """One artifact by layer.
 
     Attributes:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from yolov12edge.bench.environment import Environment
 from yolov12edge.bench.profile import Profile
 from yolov12edge.bench.settings import Settings
 from yolov12edge.bench.state import MachineState
+from yolov12edge.documents import Document
 
 Precision = Literal["fp32", "fp16", "bf16", "int8", "fp8"]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Latency(_Part):
+class Latency(Document):
     """Milliseconds of one call, from images in host memory to detections in host memory."""
 
     min: float
@@ -32,7 +27,7 @@ class Latency(_Part):
     n: int
 
 
-class Stages(_Part):
+class Stages(Document):
     """Median milliseconds of the steps around a call; None where a step was not timed.
 
     Attributes:
@@ -58,14 +53,14 @@ class Stages(_Part):
         )
 
 
-class Memory(_Part):
+class Memory(Document):
     """Bytes: the file, and what the process grew by when it was loaded (None if not known)."""
 
     file: int | None
     loaded: int | None
 
 
-class Throughput(_Part):
+class Throughput(Document):
     """A window in which `streams` callers ran one after another call without a pause.
 
     Attributes:
@@ -84,7 +79,7 @@ class Throughput(_Part):
     sensor: str | None = None
 
 
-class Timing(_Part):
+class Timing(Document):
     """One artifact's figures.
 
     Attributes:
@@ -117,7 +112,7 @@ class Timing(_Part):
     memory: Memory
 
 
-class Ratio(_Part):
+class Ratio(Document):
     """Time of an undisturbed call of `name` over that of `baseline`; below 1 is faster.
 
     `low` and `high` bound the 95% interval; how it is made: `bench.statistics`.
@@ -136,7 +131,7 @@ class Ratio(_Part):
         return not self.low <= 1 <= self.high
 
 
-class Int8Verdict(_Part):
+class Int8Verdict(Document):
     """Whether INT8 is worth its drift: only if it is measurably faster than the float artifact."""
 
     name: str
@@ -147,7 +142,7 @@ class Int8Verdict(_Part):
     earned: bool
 
 
-class BenchReport(_Part):
+class BenchReport(Document):
     """bench.json.
 
     Attributes:

@@ -8,25 +8,23 @@ import time
 from pathlib import Path
 
 import psutil
-from pydantic import BaseModel, ConfigDict
 
 from yolov12edge.bench.nvml import GpuState, read_gpus
 from yolov12edge.bench.tegrastats import TegraState, Tegrastats
+from yolov12edge.documents import Document
 
 _TEGRASTATS_PATIENCE = 2.0
 # A clock this far below what it was when the run began, at a higher temperature, was held down.
 _HELD_DOWN = 0.9
 
 
-class MachineState(BaseModel):
+class MachineState(Document):
     """Load, clocks and temperatures; None or empty where they cannot be read.
 
     Attributes:
         cpu_mhz: mean clock of the cores.
         cpu_celsius: the hottest of the processor's sensors.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     load_average: float | None = None
     cpu_mhz: float | None = None

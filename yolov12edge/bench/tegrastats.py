@@ -12,14 +12,16 @@ import subprocess
 import threading
 from types import TracebackType
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from yolov12edge.documents import Document
 
 # The rail that feeds the whole module; AGX Orin has none, there its three inputs add up.
 _WHOLE = ("VDD_IN", "POM_5V_IN", "VIN")
 _INPUTS = ("VDD_GPU_SOC", "VDD_CPU_CV", "VIN_SYS_5V0")
 
 
-class TegraState(BaseModel):
+class TegraState(Document):
     """One line of tegrastats; None or empty where the board does not tell.
 
     Attributes:
@@ -31,15 +33,13 @@ class TegraState(BaseModel):
         milliwatts: power of each rail now.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     ram_used: int | None = None
     ram_total: int | None = None
     gpu_load: int | None = None
     gpu_mhz: int | None = None
     memory_mhz: int | None = None
-    celsius: dict[str, float] = {}
-    milliwatts: dict[str, int] = {}
+    celsius: dict[str, float] = Field(default_factory=dict)
+    milliwatts: dict[str, int] = Field(default_factory=dict)
 
     @property
     def watts(self) -> float | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import urllib.parse
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,13 +18,13 @@ from yolov12edge.download import (
     CACHE_VARIABLE,
     TIMEOUT_SECONDS,
     Download,
-    Progress,
     cache_folder,
     fetch,
     locked,
 )
 from yolov12edge.errors import CheckpointError
 from yolov12edge.files import sha256_file, write_json
+from yolov12edge.voice import SILENCE, Progress, Voice, no_progress
 
 BASE_URL = "https://github.com/sunsmarterjie/yolov12/releases/download"
 BASE_VARIABLE = "YOLOV12EDGE_WEIGHTS_URL"
@@ -35,8 +34,6 @@ NAMES = tuple(f"yolov12{scale}" for scale in "nsmlx")
 
 # The largest file (scale x, half precision) has 119 MB.
 MAX_BYTES = 512 << 20
-
-Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -101,8 +98,8 @@ def fetch_published(
     name: str,
     layout: str = "turbo",
     *,
-    announce: Announce | None = None,
-    progress: Progress | None = None,
+    voice: Voice = SILENCE,
+    progress: Progress = no_progress,
     timeout: float = TIMEOUT_SECONDS,
 ) -> Path:
     """The cached file of a published checkpoint, downloaded if it is not there yet.
@@ -110,7 +107,7 @@ def fetch_published(
     Args:
         name: yolov12n ... yolov12x, or the scale alone.
         layout: "v1" or "turbo".
-        announce: called once a download with a line that says the source and the licence.
+        voice: told once a download what the source and the licence are.
         progress: called with (label, bytes done, bytes in all; 0 if unknown).
         timeout: seconds without an answer before an attempt fails.
 
@@ -122,8 +119,7 @@ def fetch_published(
         wanted.path.parent.mkdir(parents=True, exist_ok=True)
         with locked(wanted.path.with_suffix(".lock")):
             if not wanted.path.exists():
-                if announce:
-                    announce(f"fetching {wanted.url}; the weights are under {LICENSE}")
+                voice.info(f"fetching {wanted.url}; the weights are under {LICENSE}")
                 fetch(wanted.download, progress, timeout)
                 _check_content(wanted)
                 _pin(wanted, wanted.part)

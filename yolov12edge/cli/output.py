@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
 from yolov12edge.files import json_text
+from yolov12edge.voice import Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,8 +22,6 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout, nothing else.")
 ]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no remarks.")]
-
-Progress = Callable[[str, int, int], None]
 
 
 class Advance(Protocol):

@@ -6,14 +6,15 @@ import hashlib
 import time
 from pathlib import Path
 
-from yolov12edge.engine.dialect import Dialect, Voice
-from yolov12edge.engine.monitor import BuildMonitor, Progress
+from yolov12edge.engine.dialect import Dialect
+from yolov12edge.engine.monitor import BuildMonitor
 from yolov12edge.engine.onnx_file import read_network
 from yolov12edge.engine.options import BuildBackend, BuildOptions, EngineBuild
 from yolov12edge.engine.plan import build_plan
 from yolov12edge.errors import UnsupportedError, UsageError
 from yolov12edge.files import atomic_path
 from yolov12edge.runtime.plan_file import read_plan_header
+from yolov12edge.voice import SILENCE, Progress, Voice, no_progress
 
 BACKENDS: tuple[BuildBackend, ...] = ("tensorrt", "tensorrt_rtx")
 INTERPRETED = ("onnxruntime", "openvino")
@@ -24,8 +25,8 @@ def build_engine(
     plan_path: Path,
     backend: BuildBackend,
     options: BuildOptions | None = None,
-    progress: Progress | None = None,
-    voice: Voice | None = None,
+    progress: Progress = no_progress,
+    voice: Voice = SILENCE,
 ) -> EngineBuild:
     """Build a plan and write it, raw and atomically, to `plan_path`.
 

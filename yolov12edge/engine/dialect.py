@@ -11,26 +11,6 @@ from yolov12edge.engine.onnx_file import OnnxNetwork
 from yolov12edge.engine.options import BuildOptions
 
 
-class Voice(Protocol):
-    """Where remarks for people go."""
-
-    def info(self, text: str) -> None:
-        """A remark."""
-
-    def warn(self, text: str) -> None:
-        """A warning."""
-
-
-class Silence:
-    """A voice that says nothing."""
-
-    def info(self, text: str) -> None:
-        """Nothing."""
-
-    def warn(self, text: str) -> None:
-        """Nothing."""
-
-
 class Dialect(Protocol):
     """What one library, in one version, wants said differently.
 

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from yolov12edge.documents import Document
 from yolov12edge.engine.inspection_layers import (
     EngineLayer,
     EngineTensor,
@@ -30,11 +29,7 @@ _REGION = "{ForeignNode["
 _MYELIN_NUMBER = re.compile(r"_myl\d+_\d+$")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class AttentionFusion(_Part):
+class AttentionFusion(Document):
     """How one attention runs.
 
     Attributes:
@@ -51,7 +46,7 @@ class AttentionFusion(_Part):
     ms: float | None
 
 
-class BlockCost(_Part):
+class BlockCost(Document):
     """What one block of the network became.
 
     Attributes:
@@ -69,7 +64,7 @@ class BlockCost(_Part):
     reformat_ms: float | None
 
 
-class EngineInspection(_Part):
+class EngineInspection(Document):
     """An engine, from its inspector's JSON and, where there is one, a profile.
 
     Attributes:

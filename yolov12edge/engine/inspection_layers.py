@@ -12,8 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from yolov12edge.documents import Document
 from yolov12edge.errors import CheckpointError
 from yolov12edge.runtime.layer_names import NOWHERE, block_of, myelin_region, nodes_of
 
@@ -53,10 +52,8 @@ _MOVES = ("Transpose", "Slice", "Reshape", "Move", "Concat", "Replicate", "Copy"
 _QUANTIZES = ("Quantize", "Dequantize")
 
 
-class EngineTensor(BaseModel):
+class EngineTensor(Document):
     """A tensor of an engine; None where it is not told."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     dtype: str | None = None
@@ -71,7 +68,7 @@ class EngineTensor(BaseModel):
         return math.prod(self.shape) * _BITS[self.dtype] // 8
 
 
-class EngineLayer(BaseModel):
+class EngineLayer(Document):
     """One layer of an engine.
 
     Attributes:
@@ -84,8 +81,6 @@ class EngineLayer(BaseModel):
         weight_bytes, activation_bytes: of its constants, and of what it writes.
         ms: time of one run; None without a profile.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     kind: str

@@ -12,8 +12,8 @@ from types import FrameType, ModuleType
 from typing import Any, TypeVar
 
 from yolov12edge.errors import EXIT_INTERRUPTED
+from yolov12edge.voice import Progress
 
-Progress = Callable[[str, int, int], None]
 Result = TypeVar("Result")
 
 POLL_SECONDS = 0.1
@@ -30,7 +30,7 @@ class BuildMonitor:
         progress: called with (label, percent done, 100) whenever the percentage rises.
     """
 
-    def __init__(self, label: str, progress: Progress | None) -> None:
+    def __init__(self, label: str, progress: Progress) -> None:
         self.error: BaseException | None = None
         self.interrupted = False
         self._label = label
@@ -97,7 +97,7 @@ class BuildMonitor:
 
     def _report(self) -> None:
         percent = int(100 * sum(self._done(None)))
-        if percent <= self._percent or self._progress is None or self.error is not None:
+        if percent <= self._percent or self.error is not None:
             return
         self._percent = percent
         try:

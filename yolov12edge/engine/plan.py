@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from yolov12edge.engine.dialect import Dialect, Silence, Voice
+from yolov12edge.engine.dialect import Dialect
 from yolov12edge.engine.dla import DlaCoverage
 from yolov12edge.engine.memory import check_memory
 from yolov12edge.engine.monitor import BuildMonitor
@@ -17,6 +17,7 @@ from yolov12edge.engine.options import BatchRange, BuildOptions
 from yolov12edge.engine.parse_errors import parse_error
 from yolov12edge.errors import ExportError, UnsupportedError
 from yolov12edge.runtime.tensorrt_log import Captured, log_of
+from yolov12edge.voice import SILENCE, Voice
 
 DEFAULT_LEVEL = 3
 HIGHEST_LEVEL = 5
@@ -48,7 +49,7 @@ def build_plan(
     batch: BatchRange,
     options: BuildOptions,
     monitor: BuildMonitor,
-    voice: Voice | None = None,
+    voice: Voice = SILENCE,
 ) -> BuiltPlan:
     """Parse, configure and build; where that fails, again at other optimization levels.
 
@@ -60,7 +61,6 @@ def build_plan(
             Or the DLA can run too little of it.
         UsageError, UnsupportedError: options that make no sense, or that this library lacks.
     """
-    voice = voice or Silence()
     library = dialect.library
     title = f"{dialect.title} {library.__version__}"
     dialect.check_options(options, network)

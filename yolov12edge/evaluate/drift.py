@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,8 @@ from yolov12edge.evaluate.detections import Detections, non_max_suppression
 from yolov12edge.evaluate.meter import CONFIDENCE, MAX_DETECTIONS, NMS_IOU, Meter
 from yolov12edge.evaluate.report import DriftReport, Gate, Judge
 from yolov12edge.runtime import Runner
+from yolov12edge.voice import Progress, no_progress
 
-Progress = Callable[[str, int, int], None]
 Array = NDArray[np.float32]
 
 
@@ -46,7 +46,7 @@ def measure_drift(
     names: Sequence[str] | None = None,
     gate: Gate | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> DriftReport:
     """Run both on the same images and compare detections and numbers.
 
@@ -97,7 +97,7 @@ def measure_drifts(
     names: Sequence[str] | None = None,
     gate: Gate | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> list[DriftReport]:
     """`measure_drift` of several artifacts, with one pass of the reference for all of them."""
     gate = gate or Gate()
@@ -128,8 +128,7 @@ def measure_drifts(
         for side in sides:
             side.compare(batch, pixels, fitted, tensor, outputs, found, truths)
         done += len(batch)
-        if progress:
-            progress("comparing with the reference", done, len(images))
+        progress("comparing with the reference", done, len(images))
     return [side.meter.report(gate, seed, _judge(reference), side.judge) for side in sides]
 
 

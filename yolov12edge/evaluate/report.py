@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from yolov12edge.documents import Document
 
 Metric = Literal["map", "self_map"]
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Gate(_Document):
+class Gate(Document):
     """What an artifact must keep to pass.
 
     Attributes:
@@ -28,7 +26,7 @@ class Gate(_Document):
     min_matched: float = Field(default=0.95, ge=0, le=1)
 
 
-class Verdict(_Document):
+class Verdict(Document):
     """A gate with its outcome.
 
     Attributes:
@@ -42,14 +40,14 @@ class Verdict(_Document):
     reasons: list[str]
 
 
-class Judge(_Document):
+class Judge(Document):
     """Who ran a model."""
 
     runtime: str
     version: str
 
 
-class TensorError(_Document):
+class TensorError(Document):
     """Error of one output tensor over all images.
 
     Attributes:
@@ -63,14 +61,14 @@ class TensorError(_Document):
     max_abs: float
 
 
-class Counts(_Document):
+class Counts(Document):
     """Detections above the truth score."""
 
     reference: int
     artifact: int
 
 
-class ClassDrift(_Document):
+class ClassDrift(Document):
     """One class; None where the set holds no object of it."""
 
     name: str
@@ -79,7 +77,7 @@ class ClassDrift(_Document):
     self_map: float | None
 
 
-class WorstImage(_Document):
+class WorstImage(Document):
     """An image on which the two differ.
 
     Attributes:
@@ -96,7 +94,7 @@ class WorstImage(_Document):
     mean_iou: float | None
 
 
-class Settings(_Document):
+class Settings(Document):
     """How the figures were made.
 
     Attributes:
@@ -116,7 +114,7 @@ class Settings(_Document):
     seed: int
 
 
-class DriftReport(_Document):
+class DriftReport(Document):
     """A reference and an artifact on the same images.
 
     Average precisions are COCO's, mean over IoU 0.50:0.05:0.95 where not called map50; None where

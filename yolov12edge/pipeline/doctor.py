@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from yolov12edge.bench.environment import installed_libraries
+from yolov12edge.documents import Document
 from yolov12edge.engine import builder_available
 from yolov12edge.errors import UnsupportedError
 from yolov12edge.run.recipe import Recipe, list_recipes, load_recipe
@@ -33,11 +32,7 @@ LIBRARIES = (
 NEEDED = ("torch", "onnx", "onnxruntime")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RuntimeState(_Part):
+class RuntimeState(Document):
     """Whether a runtime can be used here; `reason` is empty where it can."""
 
     name: str
@@ -46,7 +41,7 @@ class RuntimeState(_Part):
     reason: str
 
 
-class GpuFound(_Part):
+class GpuFound(Document):
     """A CUDA device."""
 
     name: str
@@ -54,7 +49,7 @@ class GpuFound(_Part):
     memory: int
 
 
-class TargetState(_Part):
+class TargetState(Document):
     """What a target can do here; `reason` says why something can not."""
 
     name: str
@@ -69,14 +64,14 @@ class TargetState(_Part):
         return " and ".join(able) or "neither"
 
 
-class Judge(_Part):
+class Judge(Document):
     """Whether the ONNX Runtime here may judge other artifacts, and why (not)."""
 
     trustworthy: bool
     reason: str
 
 
-class DoctorReport(_Part):
+class DoctorReport(Document):
     """The state of this machine."""
 
     schema_version: Literal[1] = 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,10 @@ from yolov12edge.errors import DataError, UsageError
 from yolov12edge.evaluate import Detections, non_max_suppression
 from yolov12edge.files import atomic_path, write_bytes, write_json
 from yolov12edge.runtime import Artifact
+from yolov12edge.voice import Progress, no_progress
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 RESULTS_NAME = "predictions.json"
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def predict(
     sources: Sequence[Source],
     thresholds: Thresholds,
     out: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> list[dict[str, Any]]:
     """Detect on every source, and write annotated copies and predictions.json to `out`.
 
@@ -114,8 +113,7 @@ def predict(
             results.append(_video(artifact, names, source.path, thresholds, target, progress))
         else:
             results.append(_image(artifact, names, source.path, thresholds, target))
-            if progress:
-                progress("images", done + 1, len(sources))
+            progress("images", done + 1, len(sources))
     if out is not None:
         write_json(out / RESULTS_NAME, {"schema_version": 1, "results": results})
     return results
@@ -150,7 +148,7 @@ def _video(
     path: Path,
     thresholds: Thresholds,
     target: Path | None,
-    progress: Progress | None,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Detections frame by frame; the annotated copy is MPEG-4 in .mp4."""
     frames = []
@@ -167,8 +165,7 @@ def _video(
             frames.append(_listed(found, names))
             if writer:
                 writer.add(draw_boxes(image, found.boxes, found.scores, found.classes, names))
-            if progress:
-                progress(path.name, len(frames), max(total, len(frames)))
+            progress(path.name, len(frames), max(total, len(frames)))
         if not frames:
             raise DataError(f"cannot read video {path}: it has no frames", "convert it to .mp4")
     return {"video": str(path), "width": width, "height": height, "fps": fps, "frames": frames}

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from yolov12edge.errors import DataError, ExportError
 from yolov12edge.files import atomic_path
 from yolov12edge.graph.probe import Probe
+from yolov12edge.voice import Progress, no_progress
 
-Progress = Callable[[str, int, int], None]
 Array = NDArray[np.float32]
 
 BINS = 8192
@@ -201,7 +201,7 @@ def observe(
     key: str = "",
     partial: Path | None = None,
     threads: int | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Statistics:
     """Run a float32 graph once over the images and keep statistics of some of its tensors.
 
@@ -230,8 +230,7 @@ def observe(
         for name, values in probe(image).items():
             found.tensors[name].add(values)
         found.images += 1
-        if progress:
-            progress("calibrating", found.images, total)
+        progress("calibrating", found.images, total)
         if partial is not None and found.images % SAVE_EVERY == 0:
             found.save(partial)
     if not found.images:

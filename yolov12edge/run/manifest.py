@@ -8,9 +8,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from yolov12edge import __version__
+from yolov12edge.documents import OpenDocument
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.files import sha256_file, write_json
 from yolov12edge.run.names import MANIFEST_FILE
@@ -29,10 +30,8 @@ LIBRARIES = (
 )
 
 
-class Section(BaseModel):
+class Section(OpenDocument):
     """A part of the manifest; unknown keys of later versions are kept."""
-
-    model_config = ConfigDict(extra="allow")
 
 
 class ModelSection(Section):
@@ -91,7 +90,7 @@ class CalibrationSection(Section):
     method: str
     seed: int
     held_back: int = 0
-    trials: dict[str, float] = {}
+    trials: dict[str, float] = Field(default_factory=dict)
     domain_gap: float | None = None
     file: str | None = None
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
+from yolov12edge.documents import Document
 from yolov12edge.errors import UsageError
 
 Backend = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"]
@@ -25,8 +26,8 @@ Opset = Annotated[int, Field(ge=13, le=21)]
 Line = Annotated[str, Field(min_length=1, pattern=r"^[^\n]+$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+class _Strict(Document):
+    model_config = ConfigDict(strict=True)
 
 
 class PrecisionChoice(_Strict):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
+
+from yolov12edge.documents import Document
 
 OptimizerName = Literal["auto", "sgd", "adamw"]
 AmpName = Literal["auto", "bf16", "fp16", "off"]
@@ -16,7 +18,7 @@ LONG_RUN = 10_000
 NOMINAL_BATCH = 64
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(Document):
     """Hyper-parameters of the loop; the defaults are those of the published recipe.
 
     Source: the YOLOv12 release (arXiv:2502.12524), except `epochs` (600 there) and `batch` (256).
@@ -50,8 +52,6 @@ class TrainingSettings(BaseModel):
         save_steps: steps between two states within an epoch; None for by time only.
         half: store best.safetensors in half precision.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     epochs: int = Field(default=100, ge=1, le=100_000)
     batch: int = Field(default=16, ge=1, le=1 << 16)

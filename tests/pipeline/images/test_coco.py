@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.voices import Told
 from yolov12edge import download
 from yolov12edge.errors import DataError
 from yolov12edge.pipeline.images import coco as coco_images
@@ -103,13 +104,13 @@ def test_images_are_fetched_once(server: Server, tmp_path: Path) -> None:
     said: list[str] = []
     steps: list[tuple[int, int]] = []
     folder = fetch_coco_images(
-        announce=said.append, progress=lambda _label, done, total: steps.append((done, total))
+        voice=Told(said), progress=lambda _label, done, total: steps.append((done, total))
     )
     assert folder == tmp_path / "cache/calib/coco256"
     assert pictures(folder) == CONTENTS
     assert steps[-1] == (12, 12)
     assert "12 calibration images from http://127.0.0.1" in said[0]
-    assert fetch_coco_images(announce=said.append) == folder
+    assert fetch_coco_images(voice=Told(said)) == folder
     assert len(server.asked) == 12
     assert len(said) == 1
 
@@ -122,8 +123,9 @@ def test_a_limit_takes_the_first(server: Server) -> None:
 def test_missing_and_changed_images_are_left_out(server: Server) -> None:
     names = list(CONTENTS)
     server.missing, server.changed = set(names[:2]), set(names[2:4])
-    said: list[str] = []
-    folder = fetch_coco_images(warn=said.append)
+    voice = Told()
+    folder = fetch_coco_images(voice=voice)
+    said = voice.warned
     assert set(pictures(folder)) == set(names[4:])
     assert len(said) == 4
     assert sum("404" in line for line in said) == 2

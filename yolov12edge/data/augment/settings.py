@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from yolov12edge.documents import Document
 from yolov12edge.errors import UsageError
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -19,7 +20,7 @@ _PUBLISHED = {
 }
 
 
-class Augmentation(BaseModel):
+class Augmentation(Document):
     """How strongly training pictures are altered; the defaults are those of scale n.
 
     Attributes:
@@ -34,8 +35,6 @@ class Augmentation(BaseModel):
         flip_lr, flip_ud: probability of a mirror image.
         degrade: probability of each of blur, median blur, gray and local contrast.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     mosaic: Probability = 1.0
     copy_paste: Probability = 0.1

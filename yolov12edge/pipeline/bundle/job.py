@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,8 +36,7 @@ from yolov12edge.run.names import (
 )
 from yolov12edge.run.recipe import load_recipe
 from yolov12edge.runtime import open_runner
-
-Progress = Callable[[str, int, int], None]
+from yolov12edge.voice import Progress, no_progress
 
 SOURCES = Path(__file__).parents[2] / "cpp"
 COPIED = ("cmake", "include", "src", "apps")
@@ -108,7 +106,7 @@ class Bundle:
         }
 
 
-def write_bundle(request: BundleRequest, progress: Progress | None = None) -> Bundle:
+def write_bundle(request: BundleRequest, progress: Progress = no_progress) -> Bundle:
     """Write the bundle of a run folder.
 
     The bundle's own entries of an earlier bundle in `out` are replaced, everything else there,

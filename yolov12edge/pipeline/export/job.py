@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import onnx
@@ -44,7 +44,7 @@ from yolov12edge.pipeline.stages.int8 import (
     dialect_of,
     quantize_step,
 )
-from yolov12edge.pipeline.stages.verify import Progress, Subject, accuracy_of, verify_artifacts
+from yolov12edge.pipeline.stages.verify import Subject, accuracy_of, verify_artifacts
 from yolov12edge.quantize import (
     ALIEN,
     Fp16Conversion,
@@ -82,6 +82,7 @@ from yolov12edge.run.names import (
 )
 from yolov12edge.run.recipe import Precision, Recipe, load_recipe
 from yolov12edge.runtime.torch import TorchRunner
+from yolov12edge.voice import Progress, Voice
 
 # What INT8 has to beat: its file, the rival's, the rival's precision; the closest rival first.
 _RIVALS = (
@@ -91,16 +92,6 @@ _RIVALS = (
 )
 DEFAULT_IMAGE_SIZE = 640
 GAP_IMAGES = 16
-
-
-class Voice(Protocol):
-    """Where remarks go."""
-
-    def info(self, text: str) -> None:
-        """A remark."""
-
-    def warn(self, text: str) -> None:
-        """A warning."""
 
 
 @dataclass(frozen=True)
@@ -382,15 +373,13 @@ def _calibration_source(
     if precision == "fp32" or named is not None:
         return request.calibration
     limit = None if precision == "int8" else FP16_IMAGES
-    return fetch_coco_images(limit, announce=voice.info, warn=voice.warn, progress=progress)
+    return fetch_coco_images(limit, voice=voice, progress=progress)
 
 
 def _read(request: ExportRequest, voice: Voice, progress: Progress) -> Checkpoint:
     path = request.weights
     if path is None:
-        path = fetch_published(
-            request.scale, request.layout, announce=voice.info, progress=progress
-        )
+        path = fetch_published(request.scale, request.layout, voice=voice, progress=progress)
     checkpoint = read_checkpoint(path)
     architecture = checkpoint.architecture
     voice.info(

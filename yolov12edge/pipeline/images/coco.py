@@ -6,7 +6,6 @@ import importlib.resources
 import json
 import os
 import urllib.parse
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,13 @@ from yolov12edge.download import (
     CACHE_VARIABLE,
     TIMEOUT_SECONDS,
     Download,
-    Progress,
     cache_folder,
     fetch,
     locked,
 )
 from yolov12edge.errors import DataError
 from yolov12edge.files import sha256_file
+from yolov12edge.voice import SILENCE, Progress, Voice, no_progress
 
 BASE_VARIABLE = "YOLOV12EDGE_IMAGES_URL"
 LIST_NAME = "coco256.json"
@@ -29,8 +28,6 @@ MAX_IMAGE_BYTES = 8 << 20
 # A server that fails this often is given up; images fetched so far stay in the cache.
 MOST_FAILURES = 8
 _AT_ONCE = 4
-
-Announce = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,8 @@ def coco_list() -> tuple[str, tuple[ListedImage, ...]]:
 def fetch_coco_images(
     limit: int | None = None,
     *,
-    announce: Announce | None = None,
-    warn: Announce | None = None,
-    progress: Progress | None = None,
+    voice: Voice = SILENCE,
+    progress: Progress = no_progress,
     timeout: float = TIMEOUT_SECONDS,
 ) -> Path:
     """Folder in the cache with the images of `calib/coco256`, each of the hash in the list.
@@ -65,8 +61,7 @@ def fetch_coco_images(
 
     Args:
         limit: only so many, from the start of the list; all if None.
-        announce: called with a line that says the source, once if anything is fetched.
-        warn: called with a line for every image that is left out.
+        voice: told what the source is, once if anything is fetched, and what is left out.
         progress: called with (label, images done, images).
         timeout: seconds without an answer before an attempt fails.
 
@@ -86,9 +81,9 @@ def fetch_coco_images(
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / ".lock"):
             missing = [image for image in images if not _is_whole(folder / image.name, image)]
-            if missing and announce:
-                announce(f"fetching {len(missing)} calibration images from {base}")
-            _fetch_all(missing, base, folder, hint, warn, progress, timeout)
+            if missing:
+                voice.info(f"fetching {len(missing)} calibration images from {base}")
+            _fetch_all(missing, base, folder, hint, voice, progress, timeout)
     except OSError as error:
         raise DataError(
             f"cannot keep images in {folder}: {error.strerror or error}",
@@ -106,8 +101,8 @@ def _fetch_all(
     base: str,
     folder: Path,
     hint: str,
-    warn: Announce | None,
-    progress: Progress | None,
+    voice: Voice,
+    progress: Progress,
     timeout: float,
 ) -> None:
     failures = 0
@@ -122,10 +117,8 @@ def _fetch_all(
                     failures += 1
                     if failures >= min(MOST_FAILURES, len(images)):
                         raise error
-                    if warn:
-                        warn(f"left out: {error.message}")
-                if progress:
-                    progress("fetching images", done, len(images))
+                    voice.warn(f"left out: {error.message}")
+                progress("fetching images", done, len(images))
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -134,7 +127,7 @@ def _fetch_one(image: ListedImage, base: str, folder: Path, hint: str, timeout: 
     url = f"{base.rstrip('/')}/{image.name}"
     part = folder / f"{image.name}.part"
     limit = "no image of the list is larger than"
-    fetch(Download(url, part, MAX_IMAGE_BYTES, limit, hint, DataError), None, timeout)
+    fetch(Download(url, part, MAX_IMAGE_BYTES, limit, hint, DataError), timeout=timeout)
     actual = sha256_file(part)
     if actual != image.sha256:
         part.unlink()

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
 from yolov12edge.checkpoints import describe, read_checkpoint
+from yolov12edge.documents import Document
 from yolov12edge.engine.inspection import EngineInspection, read_engine_layers
 from yolov12edge.errors import CheckpointError, EdgeError, UsageError
 from yolov12edge.pipeline.inspect.onnx import OnnxInspection, inspect_onnx
@@ -25,11 +24,7 @@ from yolov12edge.run.names import (
 )
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class FileState(_Part):
+class FileState(Document):
     """A file of a run folder: "ok", "changed", "missing" or "outside the folder"."""
 
     name: str
@@ -38,7 +33,7 @@ class FileState(_Part):
     state: str
 
 
-class RunInspection(_Part):
+class RunInspection(Document):
     """A run folder and whether its files are what the manifest says."""
 
     kind: Literal["run"] = "run"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 import onnx
-from pydantic import BaseModel, ConfigDict
 
+from yolov12edge.documents import Document
 from yolov12edge.engine.inspection import EngineInspection
 from yolov12edge.errors import UsageError
 from yolov12edge.graph import GraphView
@@ -23,24 +23,20 @@ _KINDS = {"onnx": "ONNX file", "plan": "plan", "engine": "engine information", "
 _TRIVIAL = frozenset({"path", "created", "seconds"})
 
 
-class Difference(BaseModel):
+class Difference(Document):
     """One fact that is not the same; None where one side lacks it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     fact: str
     before: str | int | float | bool | None
     after: str | int | float | bool | None
 
 
-class InspectionDiff(BaseModel):
+class InspectionDiff(Document):
     """Two artifacts of one kind and every fact in which they differ.
 
     Attributes:
         same: facts that agree.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["diff"] = "diff"
     of: str

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import TensorProto, checker, helper, shape_inference
-from pydantic import BaseModel, ConfigDict
 
+from yolov12edge.documents import Document
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.export import attention_blocks, lint_graph
 from yolov12edge.files import sha256_file
@@ -22,11 +22,7 @@ from yolov12edge.runtime.metadata import METADATA_KEY
 MAX_ONNX_BYTES = 2 << 30
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TensorSummary(_Part):
+class TensorSummary(Document):
     """An input or output of a graph; a dimension without a number is its name, or "?"."""
 
     name: str
@@ -34,14 +30,14 @@ class TensorSummary(_Part):
     shape: list[int | str]
 
 
-class AttentionSummary(_Part):
+class AttentionSummary(Document):
     """An attention block and what keeps builders from fusing it."""
 
     name: str
     obstacles: list[str]
 
 
-class LintSummary(_Part):
+class LintSummary(Document):
     """One finding of a lint."""
 
     lint: str
@@ -49,7 +45,7 @@ class LintSummary(_Part):
     message: str
 
 
-class OnnxInspection(_Part):
+class OnnxInspection(Document):
     """An ONNX file.
 
     Attributes:

@@ -8,8 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
-
+from yolov12edge.documents import Document
 from yolov12edge.engine.inspection import (
     EngineInspection,
     inspect_layers,
@@ -40,11 +39,7 @@ from yolov12edge.runtime.plan_origin import (
 # Files beside engine.plan: engine.plan.layers.json, engine.plan.times.json.
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PlanInspection(_Part):
+class PlanInspection(Document):
     """A TensorRT or TensorRT-RTX plan.
 
     Attributes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,9 @@ from yolov12edge.run.names import (
     OWN_FILES,
     REPORT_FILE,
 )
+from yolov12edge.voice import Progress, no_progress
 
 PICTURES = 8
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class ReportOutcome:
         }
 
 
-def write_report(request: ReportRequest, progress: Progress | None = None) -> ReportOutcome:
+def write_report(request: ReportRequest, progress: Progress = no_progress) -> ReportOutcome:
     """Read a run folder and write its page, also where files of it changed.
 
     Raises:
@@ -108,7 +106,7 @@ def write_report(request: ReportRequest, progress: Progress | None = None) -> Re
     )
 
 
-def build_page(run: RunDocuments, request: ReportRequest, progress: Progress | None = None) -> Page:
+def build_page(run: RunDocuments, request: ReportRequest, progress: Progress = no_progress) -> Page:
     """The page of a run, the verdict first."""
     manifest = run.manifest
     model, source = manifest.model, manifest.source
@@ -146,9 +144,7 @@ def _check_place(file: Path, request: ReportRequest) -> None:
     check_writable(file)
 
 
-def _pictures(
-    run: RunDocuments, request: ReportRequest, progress: Progress | None
-) -> list[Section]:
+def _pictures(run: RunDocuments, request: ReportRequest, progress: Progress) -> list[Section]:
     if request.pictures == 0 or (request.data is None and request.images is None):
         return []
     if run.artifact.name in run.broken or not run.artifact.is_file():

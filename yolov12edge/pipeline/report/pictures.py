@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +26,7 @@ from yolov12edge.runtime import Artifact, open_artifact
 from yolov12edge.runtime.open import RUNTIMES
 from yolov12edge.runtime.runner import Runner
 from yolov12edge.runtime.torch import TorchRunner
-
-Progress = Callable[[str, int, int], None]
+from yolov12edge.voice import Progress, no_progress
 
 # All pictures of a page together; as text they take a third more.
 BUDGET_BYTES = 2_400_000
@@ -49,7 +48,7 @@ def pictures_section(
     images: Sequence[Path],
     number: int,
     weights: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Section:
     """Run the artifact, and its checkpoint if it is there, on the worst and some other images.
 
@@ -69,8 +68,7 @@ def pictures_section(
         blocks = []
         for done, subject in enumerate(subjects):
             blocks.append(_pictures(subject, artifact, reference, limit))
-            if progress:
-                progress("pictures", done + 1, len(subjects))
+            progress("pictures", done + 1, len(subjects))
     finally:
         artifact.runner.close()
     text = f"Detections above a score of {_SCORE}."

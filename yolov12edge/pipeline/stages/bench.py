@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -47,8 +47,8 @@ from yolov12edge.runtime.layer_times import (
 from yolov12edge.runtime.plan_runner import PlanRunner
 from yolov12edge.runtime.runner import FloatArray
 from yolov12edge.runtime.torch import TorchRunner
+from yolov12edge.voice import Progress
 
-Progress = Callable[[str, int, int], None]
 SECONDS_EACH = 2.0
 LEAST_RUNS = 6
 PICTURES = 8

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from yolov12edge.engine import BatchRange, EngineBuild, builder_available
 from yolov12edge.engine.build import build_engine
-from yolov12edge.engine.dialect import Voice
 from yolov12edge.errors import EdgeError, GateFailed, UnsupportedError
 from yolov12edge.files import readable_size
 from yolov12edge.pipeline.stages.build import recipe_options
@@ -19,8 +18,7 @@ from yolov12edge.run.names import (
 )
 from yolov12edge.run.recipe import Precision, Recipe
 from yolov12edge.runtime import open_artifact
-
-Progress = Callable[[str, int, int], None]
+from yolov12edge.voice import Progress, Voice
 
 
 def build_step(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from yolov12edge.data import Letterbox, find_images, load_dataset, read_image, t
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
 from yolov12edge.runtime import Runner
 from yolov12edge.runtime.golden import GoldenInputs
+from yolov12edge.voice import Progress
 
 Picture = NDArray[np.uint8]
-Progress = Callable[[str, int, int], None]
 
 # Images looked at for each golden image wanted, so that goldens show something.
 LOOKED_AT = 8
@@ -72,7 +72,7 @@ def record(
     letterbox: Letterbox,
     sources: Sequence[Path | Picture],
     count: int,
-    progress: Progress | None,
+    progress: Progress,
 ) -> list[Golden]:
     """Goldens of the first images with detections; of others only where those do not suffice.
 
@@ -85,8 +85,7 @@ def record(
         picture = read_image(source) if isinstance(source, Path) else source
         golden = _make_golden(runner, letterbox, picture)
         (telling if len(golden.predicted) else silent).append(golden)
-        if progress is not None:
-            progress("golden images", min(len(telling), count), count)
+        progress("golden images", min(len(telling), count), count)
         if len(telling) == count:
             break
     return [*telling, *silent][:count]

@@ -54,8 +54,7 @@ from yolov12edge.quantize import (
 from yolov12edge.quantize.observers import BINS, SAMPLE
 from yolov12edge.run.recipe import Recipe, load_recipe
 from yolov12edge.runtime import open_artifact, open_runner
-
-Progress = Callable[[str, int, int], None]
+from yolov12edge.voice import Progress
 
 AUTO = "auto"
 FP16_IMAGES = 8

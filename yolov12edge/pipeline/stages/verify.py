@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +22,9 @@ from yolov12edge.run.names import MANIFEST_FILE
 from yolov12edge.runtime import Artifact, open_artifact
 from yolov12edge.runtime.onnxruntime import judge_is_trustworthy
 from yolov12edge.runtime.torch import TorchRunner
+from yolov12edge.voice import Progress, no_progress
 
 FLOAT16 = onnx.TensorProto.FLOAT16
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def verify_artifacts(
     dataset: Dataset,
     gate: Gate | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> dict[str, DriftReport]:
     """Measure the drift of each artifact on the images of a data set.
 

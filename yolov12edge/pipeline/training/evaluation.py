@@ -26,6 +26,7 @@ from yolov12edge.model import Detector
 from yolov12edge.model.blocks import Conv
 from yolov12edge.pipeline.training.pictures import EXAMPLES, Example
 from yolov12edge.train.history import Evaluation
+from yolov12edge.voice import Progress, no_progress
 
 # The published evaluation: many weak detections, several classes an anchor.
 CONFIDENCE = 0.001
@@ -33,7 +34,6 @@ NMS_IOU = 0.7
 MAX_DETECTIONS = 300
 READERS = 2
 
-Progress = Callable[[int, int], None]
 Picture = tuple[Image, Placement]
 
 
@@ -68,11 +68,11 @@ class Validator:
         self.examples: list[Example] = []
         self.unreadable: list[Problem] = []
 
-    def __call__(self, model: Detector, progress: Progress | None = None) -> Evaluation:
+    def __call__(self, model: Detector, progress: Progress = no_progress) -> Evaluation:
         """AP of a detector over all images; it is not changed.
 
         Args:
-            progress: called with images done and in all after each batch.
+            progress: called with images done and in all, after each batch.
         """
         start = time.monotonic()
         table = MatchTable(self._samples.names)
@@ -92,8 +92,7 @@ class Validator:
                     examples.append(Example(image, found))
                 truth = _truth(samples[index], placement)
                 table.add(found.to_image(placement), truth)
-            if progress:
-                progress(first + len(pictures), len(samples))
+            progress("evaluation", first + len(pictures), len(samples))
         self.examples = examples
         measured = table.average_precision()
         return Evaluation(

@@ -14,13 +14,14 @@ from yolov12edge.pipeline.training.outcome import TrainOutcome
 from yolov12edge.pipeline.training.preparation import prepare
 from yolov12edge.pipeline.training.report import resume_command
 from yolov12edge.pipeline.training.request import TrainRequest, read_request
-from yolov12edge.pipeline.training.session import Progress, Session, Voice
+from yolov12edge.pipeline.training.session import Session
 from yolov12edge.train.distributed import open_world
 from yolov12edge.train.folder import TrainingFolder
 from yolov12edge.train.loop import Stopped, TrainingLoop
 from yolov12edge.train.settings import TrainingSettings
 from yolov12edge.train.state import load_state
 from yolov12edge.train.tensorboard import open_board
+from yolov12edge.voice import Progress, Voice
 
 
 def train(

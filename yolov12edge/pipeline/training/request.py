@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import Field, ValidationError
 
 from yolov12edge import __version__
 from yolov12edge.data.augment import Augmentation
+from yolov12edge.documents import Document
 from yolov12edge.errors import CheckpointError
 from yolov12edge.files import write_json
 from yolov12edge.train.folder import TrainingFolder
@@ -20,7 +21,7 @@ from yolov12edge.train.settings import TrainingSettings
 SCHEMA_VERSION = 1
 
 
-class TrainRequest(BaseModel):
+class TrainRequest(Document):
     """A training job.
 
     Attributes:
@@ -33,15 +34,13 @@ class TrainRequest(BaseModel):
         device: auto, cpu, cuda or cuda:N.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     data: Path
     val: Path | None = None
     weights: Path | None = None
     scale: str | None = None
     layout: str | None = None
     settings: TrainingSettings = TrainingSettings()
-    augmentation: dict[str, float] = {}
+    augmentation: dict[str, float] = Field(default_factory=dict)
     device: str = "auto"
 
     def strengths(self, scale: str) -> Augmentation:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from yolov12edge.data.batches import Batch
 from yolov12edge.model import Detector
@@ -21,20 +20,9 @@ from yolov12edge.train.history import EpochRow, Evaluation, read_history, write_
 from yolov12edge.train.loop import Hooks, Stopped, TrainingLoop
 from yolov12edge.train.state import save_state
 from yolov12edge.train.tensorboard import Board
+from yolov12edge.voice import Progress, Voice
 
 SECONDS_BETWEEN_CURVES = 10
-
-Progress = Callable[[str, int, int], None]
-
-
-class Voice(Protocol):
-    """Who says what the job does."""
-
-    def info(self, text: str) -> None:
-        """A remark."""
-
-    def warn(self, text: str) -> None:
-        """A warning."""
 
 
 @dataclass
@@ -108,10 +96,10 @@ class Session:
     def _evaluate(self, model: Detector) -> Evaluation:
         assert self.ready.validator is not None
 
-        def report(done: int, total: int) -> None:
+        def report(label: str, done: int, total: int) -> None:
             if self.stop():
                 raise Stopped
-            self.progress("evaluation", done, total)
+            self.progress(label, done, total)
 
         return self.ready.validator(model, report)
 

@@ -39,8 +39,7 @@ def main() -> None:
     options = parser.parse_args()
 
     letterbox = Letterbox(options.imgsz, options.imgsz)
-    images = calibration_images(options.data, None, options.images, 0)
-    assert images is not None
+    images = calibration_images(options.data, options.images, 0)
     with tempfile.TemporaryDirectory() as name:
         source = Path(name) / "model.onnx"
         export_onnx(load_model(options.weights), source, ExportOptions(*[options.imgsz] * 2))

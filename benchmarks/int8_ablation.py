@@ -73,8 +73,7 @@ def main() -> None:
 
     detector = load_model(options.weights)
     letterbox = Letterbox(options.imgsz, options.imgsz)
-    images = calibration_images(options.data, None, options.calib_images, options.seed)
-    assert images is not None
+    images = calibration_images(options.data, options.calib_images, options.seed)
     judges = first(load_dataset(options.data, "val"), options.val_images)
     variants = [
         variant

@@ -83,8 +83,7 @@ def our_files(options: argparse.Namespace, folder: Path) -> dict[str, Path]:
     for variant in ("packed", "rows"):
         files[f"ours FP32 {variant}"] = folder / f"{variant}.onnx"
         export_onnx(detector, files[f"ours FP32 {variant}"], ExportOptions(*size, variant=variant))
-    images = calibration_images(options.data, None, options.calib_images, 0)
-    assert images is not None
+    images = calibration_images(options.data, options.calib_images, 0)
     files["ours INT8"] = folder / "int8.onnx"
     started = time.perf_counter()
     quantize_step(

@@ -304,7 +304,7 @@ def test_lack_of_memory_is_said(
     def exhausted(*arguments: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("yolov12edge.pipeline.export.job.export_onnx", exhausted)
+    monkeypatch.setattr("yolov12edge.pipeline.export.conversion.export_onnx", exhausted)
     words = _options(good / "weights.safetensors", tmp_path / "out")
     fails(command("export", *words), 7, "too little memory")
     assert not (tmp_path / "out").exists()

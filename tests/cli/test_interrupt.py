@@ -90,8 +90,11 @@ def check(outcome: Outcome) -> None:
     assert outcome.out == ""
 
 
-@pytest.mark.parametrize("function", ["export_onnx", "verify_artifacts"])
-def test_export(good: Path, old: Path, tmp_path: Path, function: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [("export.conversion", "export_onnx"), ("stages.verify", "verify_artifacts")],
+)
+def test_export(good: Path, old: Path, tmp_path: Path, module: str, function: str) -> None:
     before = snapshot(old)
     new = tmp_path / "new/deep"
     words = [
@@ -99,7 +102,7 @@ def test_export(good: Path, old: Path, tmp_path: Path, function: str) -> None:
         *("--target", "cpu-onnxruntime", "--data", good / "data.yaml", "--no-bench"),
         *("--out", new if function == "export_onnx" else old),
     ]
-    check(interrupt("yolov12edge.pipeline.export.job", function, words, tmp_path / "scratch"))
+    check(interrupt(f"yolov12edge.pipeline.{module}", function, words, tmp_path / "scratch"))
     assert snapshot(old) == before
     assert not new.parent.exists()
 

@@ -11,42 +11,42 @@ import pytest
 from tests.commands import Outcome, run
 from tests.samples import write_data, write_pictures, write_weights
 from yolov12edge.bench.environment import Cpu
-from yolov12edge.pipeline import cache as memory
-from yolov12edge.pipeline.export import job as export
+from yolov12edge.pipeline import cache
+from yolov12edge.pipeline.stages import fp16, verify
 
 
 @pytest.fixture(autouse=True)
-def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def entries(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("YOLOV12EDGE_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache/results"
 
 
 def test_bytes_come_back_under_their_key_alone() -> None:
-    key = memory.key_of(weights="a", images=["b", "c"])
-    memory.remember("thing", key, b"content")
-    assert memory.recall("thing", key) == b"content"
-    assert memory.recall("other", key) is None
-    assert memory.recall("thing", memory.key_of(weights="a", images=["c", "b"])) is None
+    key = cache.key_of(weights="a", images=["b", "c"])
+    cache.remember("thing", key, b"content")
+    assert cache.recall("thing", key) == b"content"
+    assert cache.recall("other", key) is None
+    assert cache.recall("thing", cache.key_of(weights="a", images=["c", "b"])) is None
 
 
 @pytest.mark.parametrize("damage", [b"", b"short", None])
-def test_a_damaged_entry_counts_as_absent(cache: Path, damage: bytes | None) -> None:
-    key = memory.key_of(weights="a")
-    memory.remember("thing", key, b"content")
-    [entry] = cache.iterdir()
+def test_a_damaged_entry_counts_as_absent(entries: Path, damage: bytes | None) -> None:
+    key = cache.key_of(weights="a")
+    cache.remember("thing", key, b"content")
+    [entry] = entries.iterdir()
     content = bytearray(entry.read_bytes())
     content[-1] ^= 1
     entry.write_bytes(bytes(content) if damage is None else damage)
-    assert memory.recall("thing", key) is None
+    assert cache.recall("thing", key) is None
 
 
 def test_another_library_or_processor_has_another_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {memory.key_of(weights="a")}
-    monkeypatch.setattr(memory, "_version", lambda name: "99")
-    keys.add(memory.key_of(weights="a"))
+    keys = {cache.key_of(weights="a")}
+    monkeypatch.setattr(cache, "_version", lambda name: "99")
+    keys.add(cache.key_of(weights="a"))
     other = Cpu(model="another", cores=1, logical=1, available=1, governor=None)
-    monkeypatch.setattr(memory, "read_cpu", lambda: other)
-    keys.add(memory.key_of(weights="a"))
+    monkeypatch.setattr(cache, "read_cpu", lambda: other)
+    keys.add(cache.key_of(weights="a"))
     assert len(keys) == 3
 
 
@@ -67,18 +67,18 @@ def test_a_second_export_takes_what_the_first_found(
 ) -> None:
     names = ("model.fp16.onnx", "drift.json")
     calls: list[str] = []
-    for name in ("convert_to_fp16", "verify_artifacts"):
-        original = getattr(export, name)
+    for module, name in ((fp16, "convert_to_fp16"), (verify, "verify_artifacts")):
+        original = getattr(module, name)
 
         def counted(*words: object, name: str = name, original=original, **more: object):
             calls.append(name)
             return original(*words, **more)
 
-        monkeypatch.setattr(export, name, counted)
+        monkeypatch.setattr(module, name, counted)
     first = exported()
     kept = {name: (tmp_path / "run" / name).read_bytes() for name in names}
     second = exported()
-    assert (first.code, second.code) == (second.code, first.code)
+    assert (first.code, second.code) == (0, 0), first.err + second.err
     assert calls == ["convert_to_fp16", "verify_artifacts"]
     assert {name: (tmp_path / "run" / name).read_bytes() for name in names} == kept
     assert "measured before" in second.err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -16,7 +15,7 @@ from hypothesis.extra.numpy import arrays
 from tests.models import lively_model
 from yolov12edge.errors import DataError, ExportError
 from yolov12edge.export import ExportOptions, export_onnx
-from yolov12edge.quantize import load_statistics, observe
+from yolov12edge.quantize import observe
 from yolov12edge.quantize.observers import BINS, Statistics, empty_statistics
 
 TENSORS = ["images", "model.0/silu", "model.2/concat", "model.6.m.0.0.attn/weights"]
@@ -80,12 +79,10 @@ def test_a_growing_histogram_is_the_histogram_of_all(parts: list[np.ndarray]) ->
     assert np.array_equal(statistics.widened(4 * limit), wider)
 
 
-def test_statistics_do_not_grow_with_the_images(model: onnx.ModelProto, tmp_path: Path) -> None:
+def test_statistics_do_not_grow_with_the_images(model: onnx.ModelProto) -> None:
     sizes = []
     for count in (2, 12):
-        path = tmp_path / f"{count}.npz"
-        observe(model, TENSORS, iter(pictures(count)), count).save(path)
-        sizes.append(path.stat().st_size)
+        sizes.append(len(observe(model, TENSORS, iter(pictures(count)), count).to_bytes()))
     assert abs(sizes[1] - sizes[0]) < 64
 
 
@@ -100,7 +97,7 @@ def equal(one: Statistics, other: Statistics) -> bool:
 
 
 def test_an_interrupted_pass_goes_on(
-    model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("yolov12edge.quantize.observers.SAVE_EVERY", 3)
     images = pictures(8)
@@ -109,59 +106,28 @@ def test_an_interrupted_pass_goes_on(
         yield from images[:7]
         raise KeyboardInterrupt
 
-    partial = tmp_path / "partial.npz"
+    saved: list[bytes] = []
     with pytest.raises(KeyboardInterrupt):
-        observe(model, TENSORS, stopping(), 8, key="k", partial=partial)
+        observe(model, TENSORS, stopping(), 8, save=lambda found: saved.append(found.to_bytes()))
+    assert len(saved) == 2
     steps: list[int] = []
     resumed = observe(
         model,
         TENSORS,
         iter(images),
         8,
-        key="k",
-        partial=partial,
+        begun=Statistics.from_bytes(saved[-1]),
         progress=lambda _label, done, _total: steps.append(done),
     )
     assert steps == [7, 8], "six images were remembered"
     assert equal(resumed, observe(model, TENSORS, iter(images), 8))
-    assert not partial.exists()
 
 
-def test_another_key_starts_anew(
-    model: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("yolov12edge.quantize.observers.SAVE_EVERY", 1)
-    partial = tmp_path / "partial.npz"
-    observe(model, TENSORS, iter(pictures(2)), 2, key="old").save(partial)
-    found = observe(model, TENSORS, iter(pictures(3, 1)), 3, key="new", partial=partial)
-    assert equal(found, observe(model, TENSORS, iter(pictures(3, 1)), 3))
-
-
-def test_saved_statistics_come_back(model: onnx.ModelProto, tmp_path: Path) -> None:
-    path = tmp_path / "statistics.npz"
-    found = observe(model, TENSORS, iter(pictures(3)), 3, key="k")
-    found.save(path)
-    again = load_statistics(path, "k")
-    assert again is not None
+def test_saved_statistics_come_back(model: onnx.ModelProto) -> None:
+    found = observe(model, TENSORS, iter(pictures(3)), 3)
+    again = Statistics.from_bytes(found.to_bytes())
     assert equal(found, again)
-    assert load_statistics(path, "another") is None
-    assert load_statistics(tmp_path / "absent.npz", "k") is None
-
-
-@pytest.mark.parametrize("where", [0.2, 0.5, 0.9, 0.999])
-def test_a_damaged_file_counts_as_absent(
-    model: onnx.ModelProto, tmp_path: Path, where: float
-) -> None:
-    path = tmp_path / "statistics.npz"
-    observe(model, TENSORS, iter(pictures(2)), 2, key="k").save(path)
-    content = bytearray(path.read_bytes())
-    content[int(where * len(content))] ^= 0x55
-    path.write_bytes(content)
-    changed = load_statistics(path, "k")
-    path.write_bytes(content[: int(where * len(content))])
-    assert load_statistics(path, "k") is None
-    # A flipped byte in the archive's own padding changes no number.
-    assert changed is None or where == 0.999
+    assert again.to_bytes() == found.to_bytes()
 
 
 def test_no_images_and_nan_are_refused(model: onnx.ModelProto) -> None:

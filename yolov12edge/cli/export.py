@@ -90,7 +90,8 @@ def command(
     artifact drifts too far from the checkpoint.
     """
     from yolov12edge.cli.arguments import parse_image_size
-    from yolov12edge.pipeline.export.job import ExportRequest, export_run
+    from yolov12edge.pipeline.export.job import export_run
+    from yolov12edge.pipeline.export.request import ExportRequest
     from yolov12edge.pipeline.export.summary import export_summary
 
     output = Output(json, quiet)

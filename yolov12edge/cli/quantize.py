@@ -49,7 +49,7 @@ def command(
     """Convert a float32 ONNX file to FP16 or INT8."""
     from yolov12edge.errors import UsageError
     from yolov12edge.files import readable_size
-    from yolov12edge.pipeline.stages.int8 import QuantizeRequest, quantize_run
+    from yolov12edge.pipeline.stages.quantize import QuantizeRequest, quantize_run
 
     output = Output(json, quiet)
     if fp16 and int8:
@@ -66,6 +66,6 @@ def command(
         seed=seed,
     )
     with output.tracker() as progress:
-        document = quantize_run(request, output.warn, progress)
+        document = quantize_run(request, output, progress)
     nodes = ", ".join(f"{count} nodes in {name}" for name, count in document["nodes"].items())
     output.result(document, f"{document['file']}: {nodes}, {readable_size(document['bytes'])}")

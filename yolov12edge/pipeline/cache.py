@@ -1,4 +1,4 @@
-"""What an earlier run worked out, kept in the cache under a key of everything it depends on.
+"""The cache of results: what an earlier run worked out, under a key of all that it depends on.
 
 Nothing is asked whether it is stale: other weights, images, settings, library versions or another
 processor have another key. A damaged entry counts as absent.
@@ -18,10 +18,15 @@ from yolov12edge.bench.environment import read_cpu
 from yolov12edge.download import cache_folder
 from yolov12edge.files import write_bytes
 
-_VERSION = 1
+_VERSION = 2
 _DIGEST = hashlib.sha256().digest_size
-# What changes results when its version does.
-_LIBRARIES = ("torch", "onnx", "onnxruntime", "openvino", "nvidia-modelopt", "numpy")
+# What changes results when its version does; some libraries go by several names.
+_LIBRARIES = (
+    *("numpy", "onnx", "openvino", "torch"),
+    *("onnxruntime", "onnxruntime-gpu"),
+    *("opencv-python", "opencv-python-headless"),
+    *("nvidia-modelopt", "onnxslim", "onnx-graphsurgeon", "onnxscript"),
+)
 
 
 def key_of(**parts: Any) -> str:
@@ -31,7 +36,7 @@ def key_of(**parts: Any) -> str:
         parts: whatever the result depends on; serialisable as JSON.
     """
     known = parts | {
-        "memory": _VERSION,
+        "cache": _VERSION,
         "tool": __version__,
         "libraries": {name: _version(name) for name in _LIBRARIES},
         "processor": [platform.machine(), read_cpu().model],
@@ -46,12 +51,22 @@ def recall(kind: str, key: str) -> bytes | None:
     except OSError:
         return None
     digest, content = stored[:_DIGEST], stored[_DIGEST:]
-    return content if hashlib.sha256(content).digest() == digest else None
+    return content if _digest(kind, key, content) == digest else None
 
 
 def remember(kind: str, key: str, content: bytes) -> None:
     """Keep bytes under a key."""
-    write_bytes(_path(kind, key), hashlib.sha256(content).digest() + content)
+    write_bytes(_path(kind, key), _digest(kind, key, content) + content)
+
+
+def forget(kind: str, key: str) -> None:
+    """Remove what was remembered under a key."""
+    _path(kind, key).unlink(missing_ok=True)
+
+
+def _digest(kind: str, key: str, content: bytes) -> bytes:
+    """Over the name too, so that an entry under another name is not taken."""
+    return hashlib.sha256(f"{kind}-{key}\n".encode() + content).digest()
 
 
 def _path(kind: str, key: str) -> Path:

@@ -4,7 +4,7 @@ from yolov12edge.quantize.domain import ALIEN, describe_images, domain_gap
 from yolov12edge.quantize.equalize import equalize
 from yolov12edge.quantize.fp16 import Fp16Conversion, convert_to_fp16
 from yolov12edge.quantize.int8 import Int8Conversion, observed_tensors, quantize_int8
-from yolov12edge.quantize.observers import Statistics, load_statistics, observe
+from yolov12edge.quantize.observers import Statistics, observe
 from yolov12edge.quantize.policy import QuantizationPlan, plan_quantization
 from yolov12edge.quantize.ranges import METHODS, Method
 from yolov12edge.quantize.rules import CPU, DIALECTS, TENSORRT, Dialect
@@ -30,7 +30,6 @@ __all__ = [
     "describe_images",
     "domain_gap",
     "equalize",
-    "load_statistics",
     "observe",
     "observed_tensors",
     "plan_quantization",

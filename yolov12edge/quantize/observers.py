@@ -8,18 +8,16 @@ find the ranges.
 
 from __future__ import annotations
 
-import hashlib
+import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 
 from yolov12edge.errors import DataError, ExportError
-from yolov12edge.files import atomic_path
 from yolov12edge.graph.probe import Probe
 from yolov12edge.voice import Progress, no_progress
 
@@ -136,60 +134,51 @@ class Statistics:
     Attributes:
         tensors: by name.
         images: how many were seen.
-        key: what they were taken from; statistics of another key are never mixed in.
     """
 
     tensors: dict[str, TensorStatistics]
     images: int
-    key: str
 
-    def save(self, path: Path) -> None:
-        """Write everything to an .npz, with a checksum."""
+    def to_bytes(self) -> bytes:
+        """Everything as an .npz."""
         names = list(self.tensors)
         values = [self.tensors[name] for name in names]
-        arrays: dict[str, NDArray[np.generic]] = {
-            "numbers": np.array([[v.low, v.high, v.limit, v.elements] for v in values]),
-            "counts": np.array([v.counts for v in values], dtype=np.int64).reshape(-1, BINS),
-            "channels": np.array([len(v.channel_sums) for v in values], dtype=np.int64),
-            "sums": np.concatenate([np.zeros(0), *(v.channel_sums for v in values)]),
-        }
-        head = {"key": self.key, "images": self.images, "names": names, "sha256": _digest(arrays)}
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            text = np.frombuffer(json.dumps(head).encode(), np.uint8)
-            np.savez(file, allow_pickle=False, head=text, **arrays)
+        head = json.dumps({"images": self.images, "names": names}).encode()
+        stream = io.BytesIO()
+        np.savez(
+            stream,
+            allow_pickle=False,
+            head=np.frombuffer(head, np.uint8),
+            numbers=np.array([[v.low, v.high, v.limit, v.elements] for v in values]),
+            counts=np.array([v.counts for v in values], dtype=np.int64).reshape(-1, BINS),
+            channels=np.array([len(v.channel_sums) for v in values], dtype=np.int64),
+            sums=np.concatenate([np.zeros(0), *(v.channel_sums for v in values)]),
+        )
+        return stream.getvalue()
 
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Statistics:
+        """What `to_bytes` wrote.
 
-def load_statistics(path: Path, key: str) -> Statistics | None:
-    """Statistics that were saved under this key, or None if there are none or they are damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
+        Raises:
+            ValueError, KeyError, OSError, zipfile.BadZipFile: something else.
+        """
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             head = json.loads(archive["head"].tobytes())
-            arrays = {name: archive[name] for name in ("numbers", "counts", "channels", "sums")}
-        if head["key"] != key or head["sha256"] != _digest(arrays):
-            return None
-        ends = np.cumsum(arrays["channels"])
-        sums = np.split(arrays["sums"], ends[:-1]) if len(ends) else []
+            numbers, counts, channels, sums = (
+                archive[name] for name in ("numbers", "counts", "channels", "sums")
+            )
+        ends = np.cumsum(channels)
+        parts = np.split(sums, ends[:-1]) if len(ends) else []
         tensors = {
             name: TensorStatistics(
-                float(low), float(high), float(limit), counts, int(elements), part, head["images"]
+                float(low), float(high), float(limit), count, int(elements), part, head["images"]
             )
-            for name, (low, high, limit, elements), counts, part in zip(
-                head["names"], arrays["numbers"], arrays["counts"], sums, strict=True
+            for name, (low, high, limit, elements), count, part in zip(
+                head["names"], numbers, counts, parts, strict=True
             )
         }
-        return Statistics(tensors, int(head["images"]), key)
-    # A cache file may hold anything; whatever cannot be read is taken as absent.
-    except Exception:
-        return None
-
-
-def _digest(arrays: dict[str, NDArray[np.generic]]) -> str:
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name}{array.dtype}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()
+        return cls(tensors, int(head["images"]))
 
 
 def observe(
@@ -198,8 +187,8 @@ def observe(
     images: Iterable[Array],
     total: int,
     *,
-    key: str = "",
-    partial: Path | None = None,
+    begun: Statistics | None = None,
+    save: Callable[[Statistics], None] | None = None,
     threads: int | None = None,
     progress: Progress = no_progress,
 ) -> Statistics:
@@ -210,9 +199,8 @@ def observe(
         tensors: what to observe; the input itself may be among them.
         images: (3, H, W) RGB in 0..1, read one at a time.
         total: how many images there are, for progress.
-        key: names model, images and preprocessing; needed to go on after an interruption.
-        partial: where to save unfinished statistics every 64 images; a file of the same key is
-            continued from.
+        begun: statistics of the first of these images, to go on from; they are changed.
+        save: called with the unfinished statistics every 64 images.
         threads: CPU threads; ONNX Runtime's choice if None.
         progress: called with (label, images done, images).
 
@@ -221,9 +209,7 @@ def observe(
         ExportError: a tensor becomes NaN or infinite.
     """
     probe = Probe(model, tensors, threads)
-    found = load_statistics(partial, key) if partial is not None else None
-    if found is None or list(found.tensors) != list(tensors):
-        found = Statistics({name: empty_statistics() for name in tensors}, 0, key)
+    found = begun or Statistics({name: empty_statistics() for name in tensors}, 0)
     for position, image in enumerate(images):
         if position < found.images:
             continue
@@ -231,13 +217,11 @@ def observe(
             found.tensors[name].add(values)
         found.images += 1
         progress("calibrating", found.images, total)
-        if partial is not None and found.images % SAVE_EVERY == 0:
-            found.save(partial)
+        if save is not None and found.images % SAVE_EVERY == 0:
+            save(found)
     if not found.images:
         raise DataError(
             "calibration needs real images and got none",
             "pass --calib DIR (pictures as the camera sees them) or --data data.yaml",
         )
-    if partial is not None:
-        partial.unlink(missing_ok=True)
     return found

@@ -6,14 +6,73 @@ import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from yolov12edge.errors import UsageError
 from yolov12edge.interrupts import interrupts_held, raise_if_interrupted
 from yolov12edge.run.names import (
     ARTIFACT_PREFERENCE,
+    BENCH_FILE,
+    CALIBRATION_FILE,
+    DRIFT_FILE,
+    GOLDEN_FILE,
+    MANIFEST_FILE,
+    ONNX_FILES,
     OWN_FILES,
+    PLAN_FILE,
+    REPORT_FILE,
 )
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run folder, there or not.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    def onnx(self, precision: str) -> Path:
+        """The ONNX file of a precision: fp32, fp16 or int8."""
+        return self.path / ONNX_FILES[precision]
+
+    @property
+    def manifest(self) -> Path:
+        """What the run says about itself."""
+        return self.path / MANIFEST_FILE
+
+    @property
+    def calibration(self) -> Path:
+        """The list of images that gave INT8 its ranges."""
+        return self.path / CALIBRATION_FILE
+
+    @property
+    def plan(self) -> Path:
+        """The engine."""
+        return self.path / PLAN_FILE
+
+    @property
+    def golden(self) -> Path:
+        """Images with what the checkpoint finds on them."""
+        return self.path / GOLDEN_FILE
+
+    @property
+    def drift(self) -> Path:
+        """The verdict on the artifact that was asked for."""
+        return self.path / DRIFT_FILE
+
+    @property
+    def bench(self) -> Path:
+        """What was timed."""
+        return self.path / BENCH_FILE
+
+    @property
+    def report(self) -> Path:
+        """The page."""
+        return self.path / REPORT_FILE
 
 
 @contextlib.contextmanager
@@ -63,7 +122,7 @@ def _move_into_place(stage: Path, final: Path) -> None:
     for name in OWN_FILES:
         if name not in staged:
             (final / name).unlink(missing_ok=True)
-    for name in sorted(staged, key=lambda name: name == "manifest.json"):
+    for name in sorted(staged, key=lambda name: name == MANIFEST_FILE):
         (stage / name).replace(final / name)
     stage.rmdir()
 

@@ -20,7 +20,7 @@ from yolov12edge.checkpoints import load_model
 from yolov12edge.engine import builder_available
 from yolov12edge.evaluate import DriftReport, non_max_suppression
 from yolov12edge.export import ExportOptions, OnnxExport, export_onnx
-from yolov12edge.pipeline.export import job as export
+from yolov12edge.pipeline.export import conversion
 from yolov12edge.pipeline.export.target import default_target
 from yolov12edge.run.names import OWN_FILES
 from yolov12edge.run.recipe import load_recipe
@@ -140,7 +140,7 @@ def test_an_export_that_differs_is_none(
     out = tmp_path / "run"
     assert quick("--no-verify", "--out", out).code == 0
     before = snapshot(tmp_path)
-    monkeypatch.setattr(export, "export_onnx", silence_a_class)
+    monkeypatch.setattr(conversion, "export_onnx", silence_a_class)
     fails(quick("--data", good / "data.yaml", "--out", out), 5, "differs from the checkpoint")
     assert snapshot(tmp_path) == before
 
@@ -148,9 +148,9 @@ def test_an_export_that_differs_is_none(
 @pytest.fixture
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wrong export that the parity check overlooks, so that the gate has to see it."""
-    monkeypatch.setattr(export, "export_onnx", silence_a_class)
-    parity = export.Parity(box_error=0.0, score_error=0.0, images=1)
-    monkeypatch.setattr(export, "check_parity", lambda *arguments: parity)
+    monkeypatch.setattr(conversion, "export_onnx", silence_a_class)
+    parity = conversion.Parity(box_error=0.0, score_error=0.0, images=1)
+    monkeypatch.setattr(conversion, "check_parity", lambda *arguments: parity)
 
 
 @pytest.mark.usefixtures("blind")

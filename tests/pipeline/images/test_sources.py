@@ -13,7 +13,11 @@ import pytest
 from tests.samples import write_data, write_pictures
 from yolov12edge.data import Letterbox
 from yolov12edge.errors import DataError
-from yolov12edge.pipeline.images.sources import calibration_images, verification_images
+from yolov12edge.pipeline.images.sources import (
+    calibration_images,
+    train_images,
+    verification_images,
+)
 
 
 @pytest.fixture
@@ -26,27 +30,15 @@ def test_a_folder_a_data_yaml_and_a_list_give_the_same_images(images: Path, tmp_
     listed = tmp_path / "calib.txt"
     lines = [f"images/{path.name}" for path in sorted(images.iterdir())]
     listed.write_text("# six pictures\n\n" + "\n".join(lines) + "\n")
-    sources = [(images, None), (data, None), (listed, None), (None, data)]
-    found = [calibration_images(source, given, None, 0) for source, given in sources]
-    for each in found:
-        assert each is not None
+    found = [calibration_images(source, None, 0) for source in (images, data, listed)]
+    for each in [*found, train_images(data, None, 0)]:
         assert sorted(path.name for path in each.files) == sorted(p.name for p in images.iterdir())
-        assert each.digest() == found[0].digest()  # type: ignore[union-attr]
-    assert calibration_images(None, None, None, 0) is None
-
-
-def test_calib_goes_before_data(images: Path, tmp_path: Path) -> None:
-    other = write_pictures(tmp_path / "other", 2)
-    data = write_data(tmp_path / "data.yaml", images)
-    found = calibration_images(other, data, None, 0)
-    assert found is not None
-    assert {path.parent for path in found.files} == {other}
+        assert each.digest() == found[0].digest()
 
 
 def test_the_sample_is_the_seed_s(images: Path) -> None:
     def sample(limit: int | None, seed: int) -> list[str]:
-        found = calibration_images(images, None, limit, seed)
-        assert found is not None
+        found = calibration_images(images, limit, seed)
         return [path.name for path in found.files]
 
     assert sample(3, 1) == sample(3, 1)
@@ -56,8 +48,7 @@ def test_the_sample_is_the_seed_s(images: Path) -> None:
 
 def test_equal_images_count_once(images: Path) -> None:
     shutil.copy(images / "0.png", images / "copy.png")
-    found = calibration_images(images, None, None, 0)
-    assert found is not None
+    found = calibration_images(images, None, 0)
     assert len(found) == 6
     assert found.duplicates == 1
     contents = [path.read_bytes() for path in found.files]
@@ -65,24 +56,20 @@ def test_equal_images_count_once(images: Path) -> None:
 
 
 def test_the_digest_is_of_the_set(images: Path) -> None:
-    one, other = (calibration_images(images, None, None, seed) for seed in (0, 5))
-    assert one is not None
-    assert other is not None
+    one, other = (calibration_images(images, None, seed) for seed in (0, 5))
     assert one.files != other.files
     assert one.digest() == other.digest()
     picture = cv2.imread(str(images / "0.png"))
     picture[0, 0] ^= 1
     cv2.imwrite(str(images / "0.png"), picture)
-    changed = calibration_images(images, None, None, 0)
-    assert changed is not None
+    changed = calibration_images(images, None, 0)
     assert changed.digest() != one.digest()
 
 
 def test_an_array_is_taken_as_it_is(tmp_path: Path) -> None:
     pictures = np.random.default_rng(0).integers(0, 256, (4, 32, 64, 3), dtype=np.uint8)
     np.savez_compressed(tmp_path / "calib.npz", images=pictures)
-    found = calibration_images(tmp_path / "calib.npz", None, None, 0)
-    assert found is not None
+    found = calibration_images(tmp_path / "calib.npz", None, 0)
     tensors = found.tensors(Letterbox(32, 64), 4)
     expected = {(picture.astype(np.float32) / 255).tobytes() for picture in pictures}
     assert {tensor.transpose(1, 2, 0).tobytes() for tensor in tensors} == expected
@@ -93,8 +80,7 @@ def test_an_array_is_taken_as_it_is(tmp_path: Path) -> None:
 
 def test_pictures_are_letterboxed_as_the_model_wants_them(images: Path) -> None:
     """A 96 x 64 picture in 64 x 64: OpenCV's 64 x 43 of it between gray bars."""
-    found = calibration_images(images, None, 1, 0)
-    assert found is not None
+    found = calibration_images(images, 1, 0)
     (tensor,) = found.tensors(Letterbox(64, 64), 1)
     picture = cv2.cvtColor(cv2.imread(str(found.files[0])), cv2.COLOR_BGR2RGB)
     small = cv2.resize(picture, (64, 43), interpolation=cv2.INTER_LINEAR)
@@ -106,7 +92,7 @@ def test_pictures_are_letterboxed_as_the_model_wants_them(images: Path) -> None:
 
 def test_what_judges(images: Path, tmp_path: Path) -> None:
     data = write_data(tmp_path / "data.yaml", images, boxes="1 0.5 0.5 0.25 0.25\n")
-    calibration = calibration_images(images, None, 2, 0)
+    calibration = calibration_images(images, 2, 0)
     labelled = verification_images(data, calibration)
     assert labelled is not None
     assert labelled.labels is not None
@@ -133,4 +119,4 @@ def test_nothing_there(tmp_path: Path) -> None:
         ("nothing.npz", "nothing.npz"),
     ):
         with pytest.raises(DataError, match=message):
-            calibration_images(tmp_path / name, None, None, 0)
+            calibration_images(tmp_path / name, None, 0)

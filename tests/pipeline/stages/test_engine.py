@@ -124,7 +124,10 @@ def test_int8_has_to_beat_an_fp16_engine(export: Export) -> None:
     (verdict,) = bench["int8"]
     assert (verdict["name"], verdict["against"]) == ("engine.plan", "engine.fp16.plan")
     assert not verdict["earned"]
-    assert outcome.document["advice"].startswith("use FP16: INT8 takes ")
+    advice = outcome.document["advice"]
+    assert advice.startswith("INT8 did not earn its keep: ")
+    assert advice.endswith("use FP16")
+    assert bench["verdict"].endswith(advice), "one verdict, wherever it is told"
     assert not list(folder.rglob("*fp16.plan"))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,20 +10,17 @@ import pytest
 
 from tests.models import lively_model
 from tests.samples import write_pictures
+from tests.voices import Told
 from yolov12edge.data import Letterbox
 from yolov12edge.errors import DataError, UsageError
 from yolov12edge.export import ExportOptions, export_onnx
+from yolov12edge.pipeline import cache as results
 from yolov12edge.pipeline.images.sources import CalibrationImages, calibration_images
-from yolov12edge.pipeline.stages import int8 as quantization
-from yolov12edge.pipeline.stages.int8 import (
-    Int8Step,
-    QuantizeRequest,
-    dialect_of,
-    quantize_run,
-    quantize_step,
-)
+from yolov12edge.pipeline.stages.int8 import Int8Step, measurements, quantize_step, rules_of
+from yolov12edge.pipeline.stages.quantize import QuantizeRequest, quantize_run
 from yolov12edge.quantize import CPU, METHODS, TENSORRT
 from yolov12edge.run.recipe import load_recipe
+from yolov12edge.voice import Progress, no_progress
 
 LETTERBOX = Letterbox(64, 64)
 
@@ -32,7 +28,7 @@ LETTERBOX = Letterbox(64, 64)
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("YOLOV12EDGE_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache/calibration"
+    return tmp_path / "cache/results"
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +44,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def images(tmp_path: Path) -> CalibrationImages:
-    found = calibration_images(write_pictures(tmp_path / "images", 9), None, None, 0)
-    assert found is not None
-    return found
+    return calibration_images(write_pictures(tmp_path / "images", 9), None, 0)
 
 
 @pytest.fixture
@@ -59,7 +53,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
 
     def counting(name: str) -> Callable[..., object]:
-        real = getattr(quantization, name)
+        real = getattr(measurements, name)
 
         def counted(*args: object, **more: object) -> object:
             seen.append(name)
@@ -68,14 +62,18 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return counted
 
     for name in ("observe", "measure_drifts", "score_corrections"):
-        monkeypatch.setattr(quantization, name, counting(name))
+        monkeypatch.setattr(measurements, name, counting(name))
     return seen
 
 
-def step(source: Path, target: Path, images: CalibrationImages, method: str = "auto") -> Int8Step:
-    return quantize_step(
-        source, target, CPU, images, LETTERBOX, method=method, progress=lambda *_: None
-    )
+def step(
+    source: Path,
+    target: Path,
+    images: CalibrationImages,
+    method: str = "auto",
+    progress: Progress = no_progress,
+) -> Int8Step:
+    return quantize_step(source, target, CPU, images, LETTERBOX, method=method, progress=progress)
 
 
 def test_the_second_time_nothing_runs(
@@ -106,7 +104,7 @@ def test_other_weights_images_or_sizes_are_calibrated_anew(
         images,
         Letterbox(64, 64, pad_value=0),
         method="max",
-        progress=lambda *_: None,
+        progress=no_progress,
     )
     assert not other.from_cache
     assert passes.count("observe") == 4
@@ -120,20 +118,59 @@ def test_a_damaged_cache_is_not_believed(
     passes: list[str],
 ) -> None:
     step(sources["own"], tmp_path / "a.onnx", images)
+    kinds = {path.name.split("-")[0] for path in cache.iterdir()}
+    assert kinds == {"ranges", "shifts", "trials", "corrections"}
     for path in cache.iterdir():
-        if path.suffix == ".npz":
-            content = bytearray(path.read_bytes())
-            content[len(content) // 2] ^= 0xFF
-            path.write_bytes(content)
-        elif path.suffix == ".json":
-            document = json.loads(path.read_text())
-            for entry in document.values():
-                key = next(iter(entry["value"]))
-                entry["value"][key] = 7.0
-            path.write_text(json.dumps(document))
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
     again = step(sources["own"], tmp_path / "b.onnx", images)
     assert not again.from_cache
     assert passes == ["observe", "measure_drifts", "score_corrections"] * 2
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_another_version_of_a_library_calibrates_anew(
+    sources: dict[str, Path],
+    images: CalibrationImages,
+    tmp_path: Path,
+    passes: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    step(sources["own"], tmp_path / "a.onnx", images, "max")
+    monkeypatch.setattr(results, "_version", lambda name: "99")
+    assert not step(sources["own"], tmp_path / "b.onnx", images, "max").from_cache
+    assert passes == ["observe", "score_corrections"] * 2
+
+
+def test_an_interrupted_calibration_goes_on(
+    sources: dict[str, Path],
+    images: CalibrationImages,
+    tmp_path: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("yolov12edge.quantize.observers.SAVE_EVERY", 2)
+
+    def press(label: str, done: int, total: int) -> None:
+        if label == "calibrating" and done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        step(sources["own"], tmp_path / "a.onnx", images, "max", press)
+    assert [path.name.rpartition("-")[0] for path in cache.iterdir()] == ["ranges-unfinished"]
+    done: list[int] = []
+
+    def count(label: str, step: int, total: int) -> None:
+        if label == "calibrating":
+            done.append(step)
+
+    again = step(sources["own"], tmp_path / "a.onnx", images, "max", count)
+    assert done == [5, 6, 7, 8, 9], "four images were remembered"
+    assert again.calibrated_on == 9
+    assert not list(cache.glob("ranges-unfinished*"))
+    monkeypatch.setenv("YOLOV12EDGE_CACHE", str(tmp_path / "empty"))
+    step(sources["own"], tmp_path / "b.onnx", images, "max")
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
@@ -145,11 +182,11 @@ def test_statistics_under_a_wrong_name_are_not_taken(
     passes: list[str],
 ) -> None:
     step(sources["own"], tmp_path / "a.onnx", images, "max")
-    (own,) = cache.glob("*.npz")
+    (own,) = cache.glob("ranges-*")
     content = own.read_bytes()
     own.unlink()
     step(sources["other"], tmp_path / "b.onnx", images, "max")
-    (other,) = cache.glob("*.npz")
+    (other,) = cache.glob("ranges-*")
     other.write_bytes(content)
     assert not step(sources["other"], tmp_path / "c.onnx", images, "max").from_cache
     assert (tmp_path / "b.onnx").read_bytes() == (tmp_path / "c.onnx").read_bytes()
@@ -173,8 +210,7 @@ def test_an_array_calibrates_as_its_pictures_do(
     path = tmp_path / "calib.npz"
     pictures = [(picture.transpose(1, 2, 0) * 255) for picture in images.stream(LETTERBOX)]
     np.savez(path, images=np.round(pictures).astype(np.uint8))
-    array = calibration_images(path, None, None, 0)
-    assert array is not None
+    array = calibration_images(path, None, 0)
     found = step(sources["own"], tmp_path / "a.onnx", array)
     assert found.calibrated_on + found.held_back == len(images)
 
@@ -190,10 +226,10 @@ def test_an_unknown_method_is_refused(sources: dict[str, Path], images: Calibrat
     assert "percentile" in caught.value.hint
 
 
-def test_recipes_have_their_dialects() -> None:
-    assert dialect_of(load_recipe("agx-orin")) is TENSORRT
-    assert dialect_of(load_recipe("rtx-ada")) is TENSORRT
-    assert dialect_of(load_recipe("cpu-openvino")) is CPU
+def test_recipes_have_their_rules() -> None:
+    assert rules_of(load_recipe("agx-orin")) is TENSORRT
+    assert rules_of(load_recipe("rtx-ada")) is TENSORRT
+    assert rules_of(load_recipe("cpu-openvino")) is CPU
 
 
 @pytest.mark.parametrize(("target", "opset"), [("xavier-nx", 17), ("orin-nano", 19)])
@@ -203,7 +239,7 @@ def test_old_builders_get_float32_scales_new_ones_fp16(
     import onnx
 
     pytest.importorskip("modelopt")
-    said: list[str] = []
+    voice = Told()
     request = QuantizeRequest(
         source=sources["own"],
         calibration=write_pictures(tmp_path / "images", 4),
@@ -212,8 +248,8 @@ def test_old_builders_get_float32_scales_new_ones_fp16(
         calibration_method="max",
         out=tmp_path / "model.int8.onnx",
     )
-    document = quantize_run(request, said.append, lambda *_: None)
-    assert "only 4 calibration images" in said[0]
+    document = quantize_run(request, voice, no_progress)
+    assert "only 4 calibration images" in voice.warned[0]
     assert ("fp16" in document["nodes"]) == (opset == 19)
     assert onnx.load(document["file"]).opset_import[0].version == opset
     assert opset <= load_recipe(target).opset_ceiling

@@ -9,22 +9,20 @@ from rich.text import Text
 from yolov12edge.bench.render import render_bench
 from yolov12edge.evaluate import render_drift
 from yolov12edge.files import readable_size
-from yolov12edge.pipeline.export.job import ExportOutcome
+from yolov12edge.pipeline.export.outcome import ExportOutcome
 from yolov12edge.tables import add_numbers, new_table, spaced
 
 
 def export_summary(outcome: ExportOutcome) -> RenderableType:
     """Files of the run, the drift of each judged one, and what to do next."""
     parts: list[RenderableType] = [_proof_table(outcome), _file_table(outcome)]
-    if len(outcome.drift) > 1:
+    verdicts = outcome.verdicts
+    if len(verdicts.by_artifact) > 1:
         parts.append(_comparison(outcome))
-    if outcome.verdict is not None:
-        name = next(reversed(outcome.drift))
-        parts.append(render_drift(outcome.verdict, f"{name} against the checkpoint"))
+    if verdicts.asked is not None:
+        parts.append(render_drift(verdicts.asked, f"{verdicts.asked_name} against the checkpoint"))
     if outcome.bench is not None:
         parts.append(render_bench(outcome.bench))
-    if outcome.advice:
-        parts.append(Text(outcome.advice))
     if outcome.engine_note:
         parts.append(Text(outcome.engine_note))
     return spaced(parts)

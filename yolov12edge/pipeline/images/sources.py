@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -70,6 +71,15 @@ class CalibrationImages:
         for picture in self.array:
             yield to_batch([picture])[0]
 
+    def as_files(self, folder: Path) -> list[Path]:
+        """Image files; pictures of an array are written into `folder`, without loss."""
+        if self.array is None:
+            return list(self.files)
+        files = [folder / f"{index:04d}.png" for index in range(len(self.array))]
+        for path, picture in zip(files, self.array, strict=True):
+            cv2.imwrite(str(path), picture[:, :, ::-1])
+        return files
+
     def part(self, start: int, stop: int) -> CalibrationImages:
         """Images `start` to `stop` of the sample."""
         return CalibrationImages(
@@ -95,34 +105,49 @@ class CalibrationImages:
         }
 
 
-def calibration_images(
-    source: Path | None, data: Path | None, limit: int | None, seed: int
-) -> CalibrationImages | None:
-    """Find the calibration images: `--calib` if given, else the train split of `--data`.
-
-    Equal images are taken once. Where labels exist, the sample is spread over the classes.
+def calibration_images(source: Path, limit: int | None, seed: int) -> CalibrationImages:
+    """A sample of what `--calib` names; equal images are taken once.
 
     Args:
-        source: a folder, a data.yaml, a .txt list of image files (relative to it), or an
-            .npz with `images` (N, H, W, 3) uint8 RGB.
-        data: a data.yaml.
+        source: a folder, a data.yaml (its train split, spread over the classes), a .txt list of
+            image files (relative to it), or an .npz with `images` (N, H, W, 3) uint8 RGB.
         limit: most images to take; 256 if None.
         seed: of the sample.
-
-    Returns:
-        None if neither is given.
 
     Raises:
         DataError: nothing there, or not images.
     """
-    if source is None and data is None:
-        return None
-    limit = DEFAULT_IMAGES if limit is None else limit
-    if source is not None and source.suffix == ".npz":
+    if source.suffix in (".yaml", ".yml") and not source.is_dir():
+        return train_images(source, limit, seed)
+    if source.suffix == ".npz":
         return _sample_array(_read_array(source), source.name, limit, seed)
-    files, labels, origin = _list_files(source, data)
+    files = _list_files(source)
     if not files:
-        raise DataError(f"no images in {source or data}", "pass a folder with .jpg or .png files")
+        raise DataError(f"no images in {source}", "pass a folder with .jpg or .png files")
+    return _sample_files(files, None, source.name, limit, seed)
+
+
+def train_images(data: Path, limit: int | None, seed: int) -> CalibrationImages:
+    """A sample of the train split of a data.yaml; where labels exist, spread over the classes.
+
+    Raises:
+        DataError: the data set cannot be read.
+    """
+    dataset = load_dataset(data, "train")
+    origin = f"train split of {data.name}"
+    if not dataset.images:
+        raise DataError(f"no images in {data}", "pass a folder with .jpg or .png files")
+    return _sample_files(dataset.images, dataset.labels, origin, limit, seed)
+
+
+def _sample_files(
+    files: Sequence[Path],
+    labels: tuple[Labels, ...] | None,
+    origin: str,
+    limit: int | None,
+    seed: int,
+) -> CalibrationImages:
+    limit = DEFAULT_IMAGES if limit is None else limit
     order = np.random.default_rng(seed).permutation(len(files))
     if labels is not None and limit < len(files):
         order = _spread_over_classes(order, labels)
@@ -146,23 +171,16 @@ def verification_images(data: Path | None, calibration: CalibrationImages | None
     return None
 
 
-def _list_files(
-    source: Path | None, data: Path | None
-) -> tuple[Sequence[Path], tuple[Labels, ...] | None, str]:
-    """Image files, their labels where there are any, and where they come from in words."""
-    if source is not None and source.is_dir():
-        return find_images(source), None, source.name
-    if source is not None and source.suffix == ".txt":
-        return _read_list(source), None, source.name
-    if source is not None and source.suffix not in (".yaml", ".yml"):
-        what = "cannot take calibration images from" if source.exists() else "no such file:"
-        raise DataError(
-            f"{what} {source}", "pass a folder of images, a data.yaml, a .txt list or an .npz"
-        )
-    yaml = source or data
-    assert yaml is not None
-    dataset = load_dataset(yaml, "train")
-    return dataset.images, dataset.labels, f"train split of {yaml.name}"
+def _list_files(source: Path) -> Sequence[Path]:
+    """The image files of a folder or a list."""
+    if source.is_dir():
+        return find_images(source)
+    if source.suffix == ".txt":
+        return _read_list(source)
+    what = "cannot take calibration images from" if source.exists() else "no such file:"
+    raise DataError(
+        f"{what} {source}", "pass a folder of images, a data.yaml, a .txt list or an .npz"
+    )
 
 
 def _read_list(path: Path) -> list[Path]:
@@ -205,7 +223,10 @@ def _spread_over_classes(order: NDArray[np.int64], labels: Sequence[Labels]) -> 
     return np.array([*taken, *rest], dtype=np.int64)
 
 
-def _sample_array(array: NDArray[np.uint8], name: str, limit: int, seed: int) -> CalibrationImages:
+def _sample_array(
+    array: NDArray[np.uint8], name: str, limit: int | None, seed: int
+) -> CalibrationImages:
+    limit = DEFAULT_IMAGES if limit is None else limit
     order = np.random.default_rng(seed).permutation(len(array))
     chosen: dict[str, int] = {}
     duplicates = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from yolov12edge.engine import BatchRange, EngineBuild, builder_available
@@ -21,42 +22,66 @@ from yolov12edge.runtime import open_artifact
 from yolov12edge.voice import Progress, Voice
 
 
+@dataclass(frozen=True)
+class Built:
+    """An engine that was built here."""
+
+    engine: EngineBuild
+
+
+@dataclass(frozen=True)
+class NotBuilt:
+    """No engine, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What this machine makes of an engine.
+
+    Attributes:
+        plan: the engine, if it runs here and makes sense; there is something to measure then.
+        failure: what it does wrong on the golden inputs.
+    """
+
+    plan: Path | None = None
+    failure: GateFailed | None = None
+
+
 def build_step(
     recipe: Recipe, artifact: Path, batch: BatchRange, voice: Voice, progress: Progress
-) -> tuple[EngineBuild | None, str | None]:
-    """The engine beside an ONNX file, or why there is none."""
-    if recipe.backend not in ("tensorrt", "tensorrt_rtx"):
-        return None, f"{recipe.backend} runs the ONNX file as it is"
+) -> Built | NotBuilt:
+    """Build the engine beside an ONNX file, where that can be done here."""
+    if not recipe.builds_engine:
+        return NotBuilt(f"{recipe.backend} runs the ONNX file as it is")
     available, why = builder_available(recipe.backend, recipe.compute_capabilities, recipe.version)
     if not available:
-        return None, why
+        return NotBuilt(why)
     target = artifact.with_name(PLAN_FILE)
     try:
         engine = _build(recipe, artifact, target, batch, voice, progress)
     except UnsupportedError as error:
-        return None, error.message
+        return NotBuilt(error.message)
     sms = ", ".join(f"SM{sm}" for sm in engine.compute_capabilities)
     voice.info(
         f"{PLAN_FILE}: {recipe.backend} {engine.version} for {sms}, "
         f"{readable_size(engine.size)} in {engine.seconds:.1f} s"
     )
-    return engine, None
+    return Built(engine)
 
 
-def try_engine(engine: EngineBuild | None) -> tuple[Path | None, GateFailed | None]:
-    """The plan if this machine can run it, and what it does wrong on the golden inputs.
-
-    A plan that yields nonsense is not returned: there is nothing to measure on it.
-    """
-    if engine is None:
-        return None, None
+def try_engine(built: Built | NotBuilt) -> Trial:
+    """Open the plan and run its golden inputs, where this machine has its GPU."""
+    if isinstance(built, NotBuilt):
+        return Trial()
     try:
-        open_artifact(engine.path).runner.close()
+        open_artifact(built.engine.path).runner.close()
     except UnsupportedError:
-        return None, None
+        return Trial()
     except GateFailed as error:
-        return None, error
-    return engine.path, None
+        return Trial(failure=error)
+    return Trial(built.engine.path)
 
 
 @contextlib.contextmanager
@@ -64,7 +89,7 @@ def plans_to_time(
     recipe: Recipe,
     plan: Path | None,
     precision: Precision,
-    half: Path | None,
+    rival: Path | None,
     batch: BatchRange,
     voice: Voice,
     progress: Progress,
@@ -76,18 +101,18 @@ def plans_to_time(
     Args:
         plan: an engine that runs here; None gives nothing to time.
         precision: of that engine.
-        half: ONNX file of the FP16 engine.
+        rival: ONNX file of the FP16 engine; None where INT8 has nothing to beat.
     """
     if plan is None:
         yield {}
         return
     plans: dict[Path, Precision] = {plan: precision}
     with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
-        if precision == "int8" and half is not None:
-            rival = Path(folder) / FP16_PLAN_FILE
+        if rival is not None:
+            built = Path(folder) / FP16_PLAN_FILE
             try:
-                _build(recipe, half, rival, batch, voice, progress)
-                plans[rival] = "fp16"
+                _build(recipe, rival, built, batch, voice, progress)
+                plans[built] = "fp16"
             except EdgeError as error:
                 voice.warn(f"no FP16 engine to compare INT8 with: {error.message}")
         yield plans

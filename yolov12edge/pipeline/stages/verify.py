@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 
-from yolov12edge.checkpoints import load_model
+from yolov12edge.checkpoints import Checkpoint, load_model
 from yolov12edge.data import Dataset, read_image, to_batch
 from yolov12edge.errors import CheckpointError, DataError, UnsupportedError, UsageError
 from yolov12edge.evaluate import Candidate, DriftReport, Gate, measure_drifts
 from yolov12edge.evaluate.blocks import BlockTrace, trace_blocks
 from yolov12edge.evaluate.overflow import first_overflow
-from yolov12edge.files import sha256_file
+from yolov12edge.files import sha256_file, write_bytes
 from yolov12edge.model import Detector
+from yolov12edge.pipeline.cache import key_of, recall, remember
 from yolov12edge.run.manifest import AccuracySection, read_manifest
-from yolov12edge.run.names import MANIFEST_FILE
+from yolov12edge.run.names import MANIFEST_FILE, PLAN_SUFFIXES
 from yolov12edge.runtime import Artifact, open_artifact
 from yolov12edge.runtime.onnxruntime import judge_is_trustworthy
 from yolov12edge.runtime.torch import TorchRunner
-from yolov12edge.voice import Progress, no_progress
+from yolov12edge.voice import Progress, Voice, no_progress
 
 FLOAT16 = onnx.TensorProto.FLOAT16
 
@@ -40,6 +43,77 @@ class Subject:
     path: Path
     runtime: str | None = None
     threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Drift of the files of a run.
+
+    Attributes:
+        by_artifact: file name to its drift, in the order of the stages; the artifact that was
+            asked for, or the engine made of it, is the last.
+    """
+
+    by_artifact: dict[str, DriftReport]
+
+    @property
+    def asked(self) -> DriftReport | None:
+        """Drift of what was asked for; None if nothing was judged."""
+        return self.by_artifact[self.asked_name] if self.by_artifact else None
+
+    @property
+    def asked_name(self) -> str:
+        """The file that was asked for; "" if nothing was judged."""
+        return list(self.by_artifact)[-1] if self.by_artifact else ""
+
+    @property
+    def passed(self) -> bool:
+        """Something was judged, and all of it passed."""
+        reports = self.by_artifact.values()
+        return bool(reports) and all(report.gate.passed for report in reports)
+
+    def write(self, path: Path) -> None:
+        """Write drift.json: the verdict on what was asked for."""
+        if self.asked is not None:
+            write_bytes(path, self.asked.to_json().encode())
+
+
+NO_VERDICTS = Verdicts({})
+
+
+def verify_run(
+    checkpoint: Checkpoint,
+    detector: Detector,
+    subjects: Sequence[Subject],
+    judges: Dataset,
+    gate: Gate,
+    *,
+    seed: int = 0,
+    fresh: bool = False,
+    voice: Voice,
+    progress: Progress,
+) -> Verdicts:
+    """Judge the files of a run, the one that was asked for last; remembered where that is safe.
+
+    Args:
+        checkpoint: what `detector` was built from.
+        fresh: judge anew, whatever the cache holds.
+
+    Raises:
+        EdgeError: as `verify_artifacts`.
+    """
+    key = _key(checkpoint, subjects, judges, gate, seed)
+    # What a plan computes depends on the GPU and its driver too: it is judged every time.
+    fresh = fresh or any(one.path.suffix in PLAN_SUFFIXES for one in subjects)
+    known = None if fresh else recall("drift", key)
+    if known is not None:
+        voice.info("drift: measured before on these very files, images and libraries (--fresh)")
+        documents = json.loads(known)
+        return Verdicts({n: DriftReport.model_validate(one) for n, one in documents.items()})
+    drift = verify_artifacts(detector, subjects, judges, gate, seed=seed, progress=progress)
+    documents = {name: report.model_dump(mode="json") for name, report in drift.items()}
+    remember("drift", key, json.dumps(documents).encode())
+    return Verdicts(drift)
 
 
 def verify_artifacts(
@@ -143,6 +217,22 @@ def keep_float_advice(trace: BlockTrace) -> str:
     losses = ", ".join(f"{block.block} ({block.loss_db:.0f} dB)" for block in worst)
     names = ",".join(block.block for block in worst)
     return f"most is lost in {losses}; they stay float with --keep-float {names}"
+
+
+def _key(
+    checkpoint: Checkpoint, subjects: Sequence[Subject], judges: Dataset, gate: Gate, seed: int
+) -> str:
+    """Names everything that drift reports depend on."""
+    labels = b"".join(rows.tobytes() + b"|" for rows in judges.labels or ())
+    return key_of(
+        checkpoint=checkpoint.sha256,
+        artifacts=[[one.path.name, sha256_file(one.path), one.runtime] for one in subjects],
+        images=[[str(path), sha256_file(path)] for path in judges.images],
+        labels=None if judges.labels is None else hashlib.sha256(labels).hexdigest(),
+        names=list(judges.names),
+        gate=gate.model_dump(mode="json"),
+        seed=seed,
+    )
 
 
 def _check_judge(subject: Subject) -> None:

@@ -1,7 +1,7 @@
 """A run folder that version 0.1.0 wrote is opened by everything that takes run folders.
 
-`old/run-0.1.0.tar.xz` is the folder of `yolov12edge export --fp16 --imgsz 64 --target rtx-ampere` as
-commit b8244fc wrote it; the weights repeat short patterns, so that it packs small.
+`old/run-0.1.0.tar.xz` is the folder of `yolov12edge export --fp16 --imgsz 64 --target rtx-ampere`
+as commit b8244fc wrote it; the weights repeat short patterns, so that it packs small.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 # Two commands for a fresh machine:
 #   make demo   install, then carry a trained detector to a verified INT8 plan
-#   make test   install, then run the whole test suite
+#   make test   install, then run the whole test suite; the last lines say what was skipped and why
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -30,7 +30,7 @@ demo: $(VENV)/installed
 	    --out $(DEMO)/predictions
 
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) $(FLAGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

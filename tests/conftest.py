@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+pytest_plugins = ["tests.skips", "pytester"]
 
 # One test process a core already: more threads inside each only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,9 +26,29 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+class _NoDriver(ctypes.CDLL):
+    def __init__(self, name: str | None, *more: Any, **named: Any) -> None:
+        if str(name).startswith("libcuda.so"):
+            raise OSError(f"{name}: cannot open shared object file")
+        super().__init__(name, *more, **named)
+
+
+@pytest.fixture
+def without_gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine without an NVIDIA driver, whatever this one has."""
+    from yolov12edge.runtime.cuda import driver
+
+    monkeypatch.setattr(ctypes, "CDLL", _NoDriver)
+    driver.cache_clear()
+    yield
+    driver.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Reference outputs, real detectors and real images; skips where they are absent."""
+    from tests.skips import NO_SHARED
+
     if not (SHARED / "reference").is_dir():
-        pytest.skip(f"reference data not found at {SHARED}")
+        pytest.skip(NO_SHARED)
     return SHARED

@@ -13,20 +13,18 @@ import pytest
 from tests.models import lively_model
 from yolov12edge.checkpoints import save_safetensors
 from yolov12edge.export import ExportOptions, export_onnx
-from yolov12edge.runtime.cuda import find_gpus
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def gpu(*words: object) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), *map(str, words)]
     return subprocess.run(
         command, capture_output=True, text=True, env=environment, timeout=600, check=False
     )
 
 
-@pytest.mark.skipif(bool(find_gpus()), reason="this machine has a GPU")
 def test_without_a_gpu_it_is_one_line() -> None:
     done = gpu()
     assert done.returncode == 7
@@ -38,7 +36,7 @@ def test_without_a_gpu_it_is_one_line() -> None:
 @pytest.mark.slow
 def test_every_step_that_needs_no_gpu(tmp_path: Path) -> None:
     """Two graphs of the same weights race, as ours and the public exporter's would."""
-    pytest.importorskip("modelopt", reason="ModelOpt is not installed")
+    pytest.importorskip("modelopt")
     public = tmp_path / "public"
     public.mkdir()
     model = lively_model("n", "v1")

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -18,7 +19,6 @@ from yolov12edge.cli import bench, build, doctor, targets
 from yolov12edge.engine.inspection import parse_times
 from yolov12edge.errors import EdgeError, UnsupportedError, UsageError
 from yolov12edge.run.recipe import list_recipes
-from yolov12edge.runtime.cuda import find_gpus
 
 
 def run(module: Any, *arguments: object) -> tuple[Any, str]:
@@ -84,6 +84,7 @@ def test_targets_suggests_the_nearest() -> None:
     assert "did you mean rtx-ampere?" in caught.value.hint
 
 
+@pytest.mark.usefixtures("without_gpu")
 def test_doctor_tells_and_strict_fails() -> None:
     text, _ = run(doctor)
     assert "rtx-ampere" in text
@@ -91,9 +92,8 @@ def test_doctor_tells_and_strict_fails() -> None:
     document, _ = run(doctor, "--json", "--strict", "--target", "cpu-onnxruntime")
     assert document["missing"] == []
     assert [state["name"] for state in document["targets"]] == ["cpu-onnxruntime"]
-    if not find_gpus():
-        with pytest.raises(UnsupportedError, match="xavier-nx"):
-            run(doctor, "--strict", "--target", "xavier-nx")
+    with pytest.raises(UnsupportedError, match="xavier-nx"):
+        run(doctor, "--strict", "--target", "xavier-nx")
 
 
 def test_build_writes_a_plan_and_says_what_it_is(model: Path, tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_build_writes_a_plan_and_says_what_it_is(model: Path, tmp_path: Path) ->
     assert "SM89" in text
 
 
-@pytest.mark.skipif(bool(find_gpus()), reason="this machine has a GPU")
+@pytest.mark.usefixtures("without_gpu")
 def test_build_for_a_jetson_says_what_to_run_there(model: Path, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError) as caught:
         run(build, model, "--target", "orin-nano", "--out", tmp_path / "engine.plan")
@@ -135,7 +135,6 @@ def test_build_refuses_what_makes_no_sense(
 
 
 def test_bench_times_two_runtimes_on_pictures(model: Path, tmp_path: Path) -> None:
-    cv2 = pytest.importorskip("cv2")
     pytest.importorskip("openvino")
     cv2.imwrite(str(tmp_path / "a.png"), np.full((50, 70, 3), 90, np.uint8))
     out = tmp_path / "bench.json"
@@ -187,7 +186,7 @@ def test_bench_takes_the_baseline_from_vs(model: Path, tmp_path: Path) -> None:
     assert "median" in text
 
 
-@pytest.mark.skipif(bool(find_gpus()), reason="this machine has a GPU")
+@pytest.mark.usefixtures("without_gpu")
 def test_bench_of_a_plan_without_a_gpu_is_one_line(model: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx_bindings")
     plan = tmp_path / "engine.plan"

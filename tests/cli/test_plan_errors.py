@@ -12,16 +12,16 @@ from typing import Any
 import cv2
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from tests.commands import fails, run, snapshot
 from tests.engine.conftest import detector
-from yolov12edge.runtime.cuda import Gpu, find_gpus
+from yolov12edge.runtime.cuda import Gpu
 
-pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed")
+pytest.importorskip("tensorrt_rtx_bindings")
 
 Capture = pytest.CaptureFixture[str]
-NO_GPU = pytest.mark.skipif(bool(find_gpus()), reason="this machine has a GPU")
 TENSORRT_PLAN = b"ftrt" + bytes(20) + bytes([10, 3, 0, 30]) + bytes(100)
 
 
@@ -59,7 +59,7 @@ def describe_tensorrt(plan: Path, **engine: object) -> Path:
     return plan
 
 
-@NO_GPU
+@pytest.mark.usefixtures("without_gpu")
 def test_a_good_plan_without_a_gpu(plan: Path, capsys: Capture) -> None:
     outcome = predict(capsys, plan)
     fails(outcome, 7, "this machine has no NVIDIA driver")
@@ -86,10 +86,10 @@ def test_a_plan_of_another_backend(plan: Path, capsys: Capture) -> None:
     fails(outcome, 7, "is a TensorRT plan, which TensorRT-RTX cannot load")
 
 
-def test_an_absent_provider_of_onnx_runtime(plan: Path, capsys: Capture) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this ONNX Runtime has it")
+def test_an_absent_provider_of_onnx_runtime(
+    plan: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     outcome = predict(capsys, plan.with_name("model.onnx"), "--runtime", "onnxruntime:cuda")
     fails(outcome, 7, "has no CUDAExecutionProvider")
 
@@ -107,6 +107,7 @@ def test_a_plan_of_another_system(plan: Path, capsys: Capture) -> None:
     fails(predict(capsys, plan), 7, "was built on linux-riscv64")
 
 
+@pytest.mark.usefixtures("without_gpu")
 def test_a_plan_of_another_version(
     plan: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,7 +118,7 @@ def test_a_plan_of_another_version(
     fails(predict(capsys, plan), 7, "was built by TensorRT-RTX 1.2.0.54; this machine has 1.")
 
 
-@NO_GPU
+@pytest.mark.usefixtures("without_gpu")
 def test_a_plan_without_a_manifest_is_tried_with_a_warning(plan: Path, capsys: Capture) -> None:
     plan.with_name("engine.plan.json").unlink()
     outcome = predict(capsys, plan)
@@ -127,7 +128,7 @@ def test_a_plan_without_a_manifest_is_tried_with_a_warning(plan: Path, capsys: C
     assert "no manifest.json describes" in warnings[0]
 
 
-@NO_GPU
+@pytest.mark.usefixtures("without_gpu")
 def test_an_engine_of_ultralytics_is_tried_with_a_warning(plan: Path, capsys: Capture) -> None:
     text = json.dumps({"names": {"0": "cat"}, "imgsz": [32, 32]}).encode()
     engine = plan.with_name("yolo12n.engine")

@@ -21,6 +21,7 @@ from safetensors.torch import load, load_file, save_file
 
 from tests.commands import Outcome, fails, run, snapshot
 from tests.models import lively_model
+from tests.skips import NO_MOUNT
 from tests.train.tiny import NAMES, write_tiny_set
 from yolov12edge import load_model
 from yolov12edge.checkpoints import read_checkpoint, save_safetensors
@@ -245,7 +246,7 @@ def test_a_full_disk_loses_nothing(
         assert [key for key in theirs if not torch.equal(ours[key], theirs[key])] == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
+@pytest.mark.skipif(os.geteuid() != 0, reason=NO_MOUNT)
 def test_a_real_full_disk(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A disk of 80 MB: weights and one state fit on it, the next state beside it does not."""
     disk = tmp_path / "disk"
@@ -254,7 +255,7 @@ def test_a_real_full_disk(data: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         ["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(disk)], capture_output=True
     )
     if mounted.returncode:
-        pytest.skip("cannot mount a tmpfs here")
+        pytest.skip(NO_MOUNT)
     try:
         outcome = train(capsys, data, "--out", disk / "run", "--quiet")
         fails(outcome, 2, "is full")

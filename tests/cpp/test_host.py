@@ -24,6 +24,7 @@ from tests.cpp.toolchain import (
     skip_without_sanitizer,
     tool,
 )
+from tests.skips import NO_FMA
 
 
 def answer(cases: Sequence[Case], *program: str | Path) -> None:
@@ -52,7 +53,7 @@ def test_sanitizers_find_nothing(compiler: str, tmp_path: Path) -> None:
 def test_fused_multiply_add_changes_nothing(tmp_path: Path) -> None:
     cpu = Path("/proc/cpuinfo")
     if not cpu.is_file() or " fma " not in cpu.read_text():
-        pytest.skip("this CPU has no FMA")
+        pytest.skip(NO_FMA)
     program = compile_source("g++", HERE / "host_tool.cpp", tmp_path / "host", "-O3", "-mfma")
     rng = np.random.default_rng(2)
     answer([*letterbox_cases(rng, 200), *decode_cases(rng, 400)], program)

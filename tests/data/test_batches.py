@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.data.pictures import coco_box, write_coco, write_image, write_yolo
 from yolov12edge.data.augment import Augmentation
@@ -199,10 +200,9 @@ def test_other_pixel_formats_train_as_rgb(tmp_path, name, picture):
 
 
 def test_cmyk_trains_as_rgb(tmp_path):
-    pillow = pytest.importorskip("PIL.Image")
     path = tmp_path / "images/cmyk.jpg"
     path.parent.mkdir()
-    pillow.new("RGB", (60, 40), (200, 200, 200)).convert("CMYK").save(path, quality=95)
+    Image.new("RGB", (60, 40), (200, 200, 200)).convert("CMYK").save(path, quality=95)
     check_flat(tmp_path, path)
 
 
@@ -219,10 +219,9 @@ def check_flat(root, path):
 
 def test_a_turned_picture_trains_upright(tmp_path):
     """Bright where the box is, though the file stores it lying."""
-    pillow = pytest.importorskip("PIL.Image")
     stored = np.zeros((40, 60, 3), np.uint8)
     stored[4:16, 8:40] = 255
-    picture = pillow.fromarray(stored)
+    picture = Image.fromarray(stored)
     exif = picture.getexif()
     exif[0x112] = 6
     path = tmp_path / "images/a.png"

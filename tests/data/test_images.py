@@ -13,12 +13,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageOps
 
 from yolov12edge.data import find_images, read_image
 from yolov12edge.data.headers import image_size
 from yolov12edge.errors import DataError
-
-PIL = pytest.importorskip("PIL.Image")
 
 
 @pytest.fixture
@@ -29,16 +28,14 @@ def picture() -> np.ndarray:
 
 
 def pillow_rgb(content: bytes) -> np.ndarray:
-    from PIL import ImageOps
-
-    return np.asarray(ImageOps.exif_transpose(PIL.open(io.BytesIO(content))).convert("RGB"))
+    return np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(content))).convert("RGB"))
 
 
 def encoded(picture: np.ndarray, suffix: str, mode: str = "RGB", **options) -> bytes:
     stream = io.BytesIO()
     formats = {".jpg": "JPEG", ".tif": "TIFF"}
     kind = formats.get(suffix, suffix[1:].upper())
-    PIL.fromarray(picture).convert(mode).save(stream, kind, **options)
+    Image.fromarray(picture).convert(mode).save(stream, kind, **options)
     return stream.getvalue()
 
 
@@ -70,7 +67,7 @@ def test_kinds_read_like_pillow(tmp_path, picture, suffix, mode, tolerance):
 def test_alpha_is_dropped(tmp_path, picture):
     rgba = np.dstack([picture, np.zeros(picture.shape[:2], np.uint8)])
     path = tmp_path / "alpha.png"
-    PIL.fromarray(rgba).save(path)
+    Image.fromarray(rgba).save(path)
     np.testing.assert_array_equal(read_image(path), picture)
 
 
@@ -84,7 +81,7 @@ def test_sixteen_bits_keep_the_upper_eight(tmp_path, suffix):
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path, picture, orientation):
-    exif = PIL.fromarray(picture).getexif()
+    exif = Image.fromarray(picture).getexif()
     exif[0x112] = orientation
     content = encoded(picture, ".jpg", exif=exif, quality=95)
     path = tmp_path / "turned.jpg"

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageOps
+from pycocotools.coco import COCO
 
 from tests.data.pictures import coco_box, write_coco, write_image, write_yolo
 from yolov12edge.data import images as image_limits
@@ -289,18 +291,15 @@ def test_other_json_is_refused(tmp_path, content):
 @pytest.mark.parametrize("stated", ["stored", "shown"])
 def test_boxes_follow_a_turned_picture(tmp_path, suffix, orientation, stated):
     """A bright rectangle is found where the box says, whichever way the json looks at it."""
-    pillow = pytest.importorskip("PIL.Image")
-    from PIL import ImageOps
-
     stored = np.zeros((40, 60, 3), np.uint8)
     stored[4:16, 8:40] = 255
-    picture = pillow.fromarray(stored)
+    picture = Image.fromarray(stored)
     exif = picture.getexif()
     exif[0x112] = orientation
     path = tmp_path / f"images/train/a{suffix}"
     path.parent.mkdir(parents=True)
     picture.save(path, exif=exif, **({"quality": 95} if suffix == ".jpg" else {}))
-    shown = np.asarray(ImageOps.exif_transpose(pillow.open(path)).convert("L")) > 127
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(path)).convert("L")) > 127
     rows, columns = np.flatnonzero(shown.any(axis=1)), np.flatnonzero(shown.any(axis=0))
     left, top = columns[0], rows[0]
     width, height = columns[-1] + 1 - left, rows[-1] + 1 - top
@@ -383,10 +382,9 @@ def test_any_coco_entry_gives_sane_samples_or_a_reason(fuzzed, data):
 @pytest.mark.shared
 def test_real_sets_in_both_forms(shared):
     """COCO json with polygons, against pycocotools; and the text labels made from the same."""
-    pycocotools = pytest.importorskip("pycocotools.coco")
     path = shared / "data/coco/annotations/instances_val2017.json"
     found = load_samples(path)
-    reference = pycocotools.COCO(str(path))
+    reference = COCO(str(path))
     assert len(found) == len(reference.imgs) == 206
     order = {key: index for index, key in enumerate(sorted(reference.cats))}
     by_name = {entry["file_name"]: entry for entry in reference.imgs.values()}

@@ -10,6 +10,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from pycocotools.coco import COCO
 
 from yolov12edge.data import load_dataset
 from yolov12edge.data.augment import Polygons
@@ -136,9 +137,8 @@ def test_a_set_is_written_whole_and_reads_back(tmp_path):
 
 
 def test_the_annotations_are_coco(tmp_path):
-    pycocotools = pytest.importorskip("pycocotools.coco")
     write_set(tmp_path / "set", 4, 1, 160)
-    coco = pycocotools.COCO(str(tmp_path / "set/annotations/train.json"))
+    coco = COCO(str(tmp_path / "set/annotations/train.json"))
     assert [entry["name"] for entry in coco.loadCats(coco.getCatIds())] == list(NAMES)
     for annotation in coco.loadAnns(coco.getAnnIds()):
         x, y, w, h = annotation["bbox"]

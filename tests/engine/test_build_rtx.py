@@ -22,7 +22,7 @@ from yolov12edge.errors import (
 from yolov12edge.runtime.plan_file import read_plan_header
 from yolov12edge.runtime.tensorrt_rtx import load_library
 
-pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed")
+pytest.importorskip("tensorrt_rtx_bindings")
 AMPERE = BuildOptions(compute_capabilities=(86,))
 MakeOnnx = Callable[..., Path]
 

@@ -29,7 +29,7 @@ from yolov12edge.quantize import (
 )
 from yolov12edge.runtime.plan_file import read_plan_header
 
-pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed")
+pytest.importorskip("tensorrt_rtx_bindings")
 
 SIZE = 128
 ARCHITECTURES = ((86,), (86, 89, 120))
@@ -57,7 +57,7 @@ class Graphs:
 
 
 def make_graphs(scale: str, folder: Path) -> Graphs:
-    pytest.importorskip("modelopt", reason="ModelOpt is not installed")
+    pytest.importorskip("modelopt")
     pictures = [probe_picture(SIZE, SIZE, seed)[0] for seed in range(2)]
     fp32 = folder / "model.onnx"
     export_onnx(lively_model(scale, num_classes=4), fp32, ExportOptions(SIZE, SIZE, batch=None))
@@ -163,7 +163,7 @@ def test_the_exporters_static_graph_for_every_architecture_of_the_library(
 def test_turing_takes_fp16_only(fp32: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="FP32 GEMM"):
         build(fp32, tmp_path, 75)
-    pytest.importorskip("modelopt", reason="ModelOpt is not installed")
+    pytest.importorskip("modelopt")
     half = convert_to_fp16(fp32, tmp_path / "half.onnx", [probe_picture(SIZE, SIZE, 0)[0]])
     assert build(half.path, tmp_path, 75).compute_capabilities == (75,)
 

@@ -509,11 +509,8 @@ def test_a_stand_in_refuses_what_its_version_lacks(make_onnx: MakeOnnx) -> None:
         build_plan(dialect, network, batch, options, BuildMonitor("engine", no_progress))
 
 
+@pytest.mark.usefixtures("without_gpu")
 def test_without_a_gpu_the_builder_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    from yolov12edge.runtime.cuda import find_gpus
-
-    if find_gpus():
-        pytest.skip("this machine has a GPU")
     trt = library("10.3.0")
     trt.Runtime = object
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", trt)

@@ -19,7 +19,7 @@ import pytest
 from tests.engine.guarded import VERSIONS, GuardedModule
 from yolov12edge.errors import CheckpointError, UnsupportedError, UsageError
 from yolov12edge.runtime import tensorrt, tensorrt_rtx
-from yolov12edge.runtime.cuda import Driver, Gpu, find_gpus
+from yolov12edge.runtime.cuda import Driver, Gpu
 from yolov12edge.runtime.cuda_stream import Stream
 from yolov12edge.runtime.plan_origin import this_platform
 from yolov12edge.runtime.plan_runner import PlanRunner
@@ -143,7 +143,7 @@ def stub(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The driver's ABI over host memory, compiled from driver_stub.c."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
-        pytest.skip("no C compiler to build the stand-in CUDA driver")
+        pytest.skip("no C compiler")
     library = tmp_path_factory.mktemp("cuda") / "libcuda_stub.so"
     source = Path(__file__).with_name("driver_stub.c")
     subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
@@ -531,7 +531,7 @@ def test_unknown_tensorrt_versions_are_refused(
         tensorrt.load_library()
 
 
-@pytest.mark.skipif(bool(find_gpus()), reason="this machine has a GPU")
+@pytest.mark.usefixtures("without_gpu")
 def test_without_a_gpu_one_line_says_so(plan: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     library = fake_library(FakeEngine(1))
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", library)

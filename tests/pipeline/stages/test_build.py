@@ -17,7 +17,7 @@ from yolov12edge.run.manifest import changed_files, read_manifest
 from yolov12edge.run.recipe import load_recipe
 from yolov12edge.runtime.plan_origin import examine_plan
 
-pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed")
+pytest.importorskip("tensorrt_rtx_bindings")
 
 
 @pytest.fixture

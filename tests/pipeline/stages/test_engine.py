@@ -20,7 +20,7 @@ from tests.samples import write_data, write_pictures, write_weights
 from yolov12edge.runtime import Runner, open_runner
 from yolov12edge.runtime.runner import ClosingRunner
 
-pytest.importorskip("tensorrt_rtx_bindings", reason="TensorRT-RTX is not installed")
+pytest.importorskip("tensorrt_rtx_bindings")
 pytest.importorskip("modelopt.onnx")
 
 Change = Callable[[np.ndarray], np.ndarray]

@@ -14,7 +14,7 @@ DEMO := runs/demo
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install --constraint constraints.txt "torch==2.13.0"
-	$(PIP) install --constraint constraints.txt --editable ".[quantize,rtx,openvino,train,dev]"
+	$(PIP) install --constraint constraints.txt --editable ".[cpu,quantize,rtx,openvino,train,dev]"
 	@# The stubs depend on the library, which has no CPU wheel; only their types are needed.
 	$(PIP) install --no-deps "tensorrt-stubs==10.13.0.35.1"
 	@touch $@

@@ -17,8 +17,8 @@ FLOORS = (
     {"runtime", "model", "checkpoints", "data"},
     {"run", "graph"},
     {
-        *("voice", "documents", "errors", "files", "download", "boxes", "tables"),
-        *("interrupts", "allocator", "__init__"),
+        *("voice", "documents", "errors", "files", "download", "libraries"),
+        *("boxes", "tables", "interrupts", "allocator", "__init__"),
     },
 )
 # Inside the pipeline too imports run downward: jobs join stages, a report inspects a run.
@@ -29,7 +29,15 @@ JOBS = (
 )
 # On the floor of libraries, who may use whom: the runtimes run models on images.
 NEIGHBOURS = {"runtime": {"model", "checkpoints", "data"}, "checkpoints": {"model"}}
-OPTIONAL = ("tensorrt", "tensorrt_rtx_bindings", "openvino", "flash_attn", "pynvml")
+OPTIONAL = (
+    "onnxruntime",
+    "tensorrt",
+    "tensorrt_rtx_bindings",
+    "openvino",
+    "modelopt",
+    "flash_attn",
+    "pynvml",
+)
 
 
 def imports_of(path: Path) -> set[str]:

@@ -19,6 +19,7 @@ LIBRARIES = (
     "numpy",
     "onnx",
     "onnxruntime",
+    "onnxruntime-gpu",
     "openvino",
     "tensorrt",
     "tensorrt-rtx-cu13-bindings",

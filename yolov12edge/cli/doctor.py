@@ -56,5 +56,18 @@ def _render(report: DoctorReport) -> RenderableType:
     for target in report.targets:
         targets.add_row(target.name, target.summary, escape(target.reason))
     gpus = [f"GPU: {gpu.name} (SM{gpu.compute_capability})" for gpu in report.gpus]
-    lines = [*(gpus or ["GPU: none with an NVIDIA driver"]), f"judge: {report.judge.reason}"]
+    lines = [
+        *(gpus or ["GPU: none with an NVIDIA driver"]),
+        f"ONNX Runtime from: {', '.join(_onnxruntime(report)) or 'nowhere'}",
+        f"judge: {report.judge.reason}",
+        *(f"warning: {warning}" for warning in report.warnings),
+    ]
     return spaced([runtimes, targets, Text("\n".join(lines))])
+
+
+def _onnxruntime(report: DoctorReport) -> list[str]:
+    return [
+        f"{name} {version}"
+        for name, version in report.libraries.items()
+        if name.startswith("onnxruntime")
+    ]

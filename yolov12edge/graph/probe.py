@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
+
+from yolov12edge.libraries import load_onnxruntime
 
 
 class Probe:
@@ -19,6 +20,9 @@ class Probe:
         tensors: what to read; the input itself may be among them.
         threads: CPU threads; ONNX Runtime's choice if None.
         optimize: let ONNX Runtime fuse what lies between the tensors.
+
+    Raises:
+        UnsupportedError: ONNX Runtime is not installed.
     """
 
     def __init__(
@@ -28,6 +32,7 @@ class Probe:
         threads: int | None = None,
         optimize: bool = True,
     ) -> None:
+        onnxruntime = load_onnxruntime()
         self.tensors = tuple(tensors)
         entry = model.graph.input[0]
         self._input = entry.name

@@ -12,6 +12,7 @@ from yolov12edge.bench.environment import installed_libraries
 from yolov12edge.documents import Document
 from yolov12edge.engine import builder_available
 from yolov12edge.errors import UnsupportedError
+from yolov12edge.libraries import load_onnxruntime, onnxruntime_distributions
 from yolov12edge.run.recipe import Recipe, list_recipes, load_recipe
 from yolov12edge.runtime import tensorrt, tensorrt_rtx
 from yolov12edge.runtime.cuda import Gpu, find_gpus
@@ -20,7 +21,6 @@ LIBRARIES = (
     "yolov12edge",
     "torch",
     "onnx",
-    "onnxruntime",
     "openvino",
     "nvidia-modelopt",
     "tensorrt",
@@ -29,7 +29,7 @@ LIBRARIES = (
     "numpy",
     "opencv-python-headless",
 )
-NEEDED = ("torch", "onnx", "onnxruntime")
+NEEDED = ("torch", "onnx")
 
 
 class RuntimeState(Document):
@@ -72,7 +72,12 @@ class Judge(Document):
 
 
 class DoctorReport(Document):
-    """The state of this machine."""
+    """The state of this machine.
+
+    Attributes:
+        libraries: versions of the installed distributions that matter.
+        warnings: what works now and will not for long, one line each.
+    """
 
     schema_version: Literal[1] = 1
     python: str
@@ -82,13 +87,14 @@ class DoctorReport(Document):
     gpus: tuple[GpuFound, ...]
     judge: Judge
     targets: tuple[TargetState, ...]
+    warnings: tuple[str, ...] = ()
 
     def missing(self, asked: Sequence[str]) -> tuple[str, ...]:
         """What keeps the package, or one of the `asked` targets, from working here: one line each.
 
         A target works when its artifact can be made here, or, where nothing is built, run here.
         """
-        faults = [f"{name} is not installed" for name in NEEDED if not self._has(name)]
+        faults = [f"{name} is not installed" for name in NEEDED if name not in self.libraries]
         if not self.judge.trustworthy:
             faults.append(self.judge.reason)
         states = {state.name: state for state in self.targets}
@@ -98,11 +104,6 @@ class DoctorReport(Document):
             if not works:
                 faults.append(f"{name}: {state.reason}")
         return tuple(faults)
-
-    def _has(self, name: str) -> bool:
-        # onnxruntime comes in several distributions, so the runtime's own entry counts too.
-        runtimes = {state.name: state.available for state in self.runtimes}
-        return name in self.libraries or runtimes.get(name, False)
 
 
 def examine(targets: Sequence[str] | None = None) -> DoctorReport:
@@ -115,10 +116,10 @@ def examine(targets: Sequence[str] | None = None) -> DoctorReport:
         UsageError: an unknown target.
     """
     gpus = find_gpus()
-    libraries = installed_libraries(LIBRARIES)
+    distributions = onnxruntime_distributions()
     runtimes = (
         _package("torch", "pip install torch"),
-        _package("onnxruntime", "pip install onnxruntime"),
+        _library("onnxruntime", load_onnxruntime),
         _package("openvino", "pip install 'yolov12edge[openvino]'"),
         _library("tensorrt", tensorrt.load_library),
         _library("tensorrt_rtx", tensorrt_rtx.load_library),
@@ -128,7 +129,7 @@ def examine(targets: Sequence[str] | None = None) -> DoctorReport:
     return DoctorReport(
         python=platform.python_version(),
         system=platform.platform(),
-        libraries=libraries,
+        libraries=installed_libraries(LIBRARIES) | distributions,
         runtimes=runtimes,
         gpus=tuple(
             GpuFound(name=gpu.name, compute_capability=gpu.compute_capability, memory=gpu.memory)
@@ -136,6 +137,7 @@ def examine(targets: Sequence[str] | None = None) -> DoctorReport:
         ),
         judge=_judge(states["onnxruntime"]),
         targets=tuple(_target(recipe, states[recipe.backend], gpus) for recipe in recipes),
+        warnings=_warnings(distributions),
     )
 
 
@@ -145,8 +147,8 @@ def _package(name: str, install: str) -> RuntimeState:
         return RuntimeState(
             name=name, available=False, version=None, reason=f"not installed: {install}"
         )
-    version = installed_libraries((name, f"{name}-gpu")).popitem()
-    return RuntimeState(name=name, available=True, version=version[1], reason="")
+    version = installed_libraries((name,)).get(name)
+    return RuntimeState(name=name, available=True, version=version, reason="")
 
 
 def _library(name: str, load: Callable[[], ModuleType]) -> RuntimeState:
@@ -161,11 +163,18 @@ def _library(name: str, load: Callable[[], ModuleType]) -> RuntimeState:
 
 def _judge(onnxruntime: RuntimeState) -> Judge:
     if not onnxruntime.available:
-        return Judge(trustworthy=False, reason="ONNX Runtime is not installed")
+        return Judge(trustworthy=False, reason=onnxruntime.reason)
     from yolov12edge.runtime.onnxruntime import judge_is_trustworthy
 
     trustworthy, reason = judge_is_trustworthy()
     return Judge(trustworthy=trustworthy, reason=reason)
+
+
+def _warnings(distributions: dict[str, str]) -> tuple[str, ...]:
+    if len(distributions) < 2:
+        return ()
+    both = " and ".join(f"{name} {version}" for name, version in distributions.items())
+    return (f"{both} overwrite each other's files: uninstall them, then install one",)
 
 
 def _target(recipe: Recipe, runtime: RuntimeState, gpus: Sequence[Gpu]) -> TargetState:

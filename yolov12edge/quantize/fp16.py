@@ -23,6 +23,7 @@ from onnx import TensorProto, helper
 from yolov12edge.errors import DataError, ExportError, UnsupportedError
 from yolov12edge.files import write_bytes
 from yolov12edge.interrupts import interrupts_held
+from yolov12edge.libraries import load_onnxruntime
 
 FP16_MAX = 65504.0
 # AutoCast keeps a node in float32 if a value on the images exceeds this; NVIDIA's own default.
@@ -80,7 +81,7 @@ def convert_to_fp16(
     Raises:
         DataError: no images.
         ExportError: AutoCast failed, or a weight does not fit FP16.
-        UnsupportedError: ModelOpt is not installed.
+        UnsupportedError: ModelOpt or ONNX Runtime is not installed.
     """
     if not images:
         raise DataError(
@@ -102,6 +103,7 @@ def convert_to_fp16(
 
 
 def _autocast(source: Path, images: Path) -> onnx.ModelProto:
+    load_onnxruntime()  # ModelOpt runs the images in it
     try:
         with _quiet_modelopt(), interrupts_held():
             from modelopt.onnx.autocast import convert_to_mixed_precision

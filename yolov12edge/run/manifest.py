@@ -21,6 +21,7 @@ LIBRARIES = (
     "torch",
     "onnx",
     "onnxruntime",
+    "onnxruntime-gpu",
     "openvino",
     "nvidia-modelopt",
     "tensorrt",

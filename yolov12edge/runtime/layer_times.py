@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from yolov12edge.errors import UnsupportedError
+from yolov12edge.libraries import load_onnxruntime
 from yolov12edge.runtime.layer_names import nodes_of
 from yolov12edge.runtime.onnxruntime_providers import CPU, GPU_RUNTIMES, gpu_providers
 from yolov12edge.runtime.openvino import OpenVinoRunner
@@ -61,10 +62,9 @@ def time_onnxruntime_layers(
         runtime: "onnxruntime", or one of its GPU providers.
 
     Raises:
-        UnsupportedError: the installed ONNX Runtime lacks that provider.
+        UnsupportedError: ONNX Runtime is not installed, or lacks that provider.
     """
-    import onnxruntime
-
+    onnxruntime = load_onnxruntime()
     providers = [CPU]
     if runtime in GPU_RUNTIMES:
         providers = gpu_providers(runtime, path, onnxruntime.get_available_providers())

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from yolov12edge.errors import CheckpointError
+from yolov12edge.libraries import load_onnxruntime
 from yolov12edge.runtime.graph_io import find_output, resolve_input
 from yolov12edge.runtime.onnxruntime_providers import (
     CPU,
@@ -45,7 +45,7 @@ class OnnxRuntimeRunner(ClosingRunner):
         CheckpointError: the file is damaged or not a detector with one image input and one
             (B, 4 + classes, A) output.
         UsageError: `size` is missing where it is needed, or differs from a fixed input.
-        UnsupportedError: the provider is not there, or does not start.
+        UnsupportedError: ONNX Runtime or the provider is not there, or does not start.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class OnnxRuntimeRunner(ClosingRunner):
         threads: int | None = None,
         size: tuple[int, int] | None = None,
     ) -> None:
+        onnxruntime = load_onnxruntime()
         self._path = path
         self.name = runtime
         providers = [CPU]
@@ -116,6 +117,9 @@ def judge_is_trustworthy() -> tuple[bool, str]:
 
     Returns:
         (verdict, reason); the reason is one line fit for a report.
+
+    Raises:
+        UnsupportedError: ONNX Runtime is not installed.
     """
     x = np.linspace(-16, 16, 4097).astype(np.float16)
     expected = 1 / (1 + np.exp(-x.astype(np.float64)))
@@ -124,7 +128,7 @@ def judge_is_trustworthy() -> tuple[bool, str]:
     error = np.abs(found.astype(np.float64) - expected) / expected
     # Below 2**-14 FP16 is subnormal: relative errors are large there and no score is that small.
     worst = float(error[expected > 2.0**-14].max())
-    version = onnxruntime.__version__
+    version = load_onnxruntime().__version__
     if worst <= FP16_TOLERANCE:
         return True, f"ONNX Runtime {version} computes FP16 Sigmoid right (within {worst:.1e})"
     return False, (
@@ -133,9 +137,8 @@ def judge_is_trustworthy() -> tuple[bool, str]:
     )
 
 
-def _open_session(
-    model: str | bytes, providers: Sequence[Provider], threads: int | None
-) -> onnxruntime.InferenceSession:
+def _open_session(model: str | bytes, providers: Sequence[Provider], threads: int | None) -> Any:
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     if threads is not None:

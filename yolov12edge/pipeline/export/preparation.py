@@ -10,6 +10,7 @@ from yolov12edge.data import Dataset, Letterbox
 from yolov12edge.engine import BatchRange
 from yolov12edge.errors import DataError, UsageError
 from yolov12edge.export import ExportOptions
+from yolov12edge.libraries import load_onnxruntime
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.export.request import ExportRequest
 from yolov12edge.pipeline.export.target import default_target
@@ -67,6 +68,7 @@ def prepare(request: ExportRequest, voice: Voice, progress: Progress) -> ExportJ
     recipe, why = _choose_target(request.target)
     voice.info(f"target {recipe.name}: {why}")
     precision = _choose_precision(request.precision, recipe)
+    load_onnxruntime()  # the export is checked in it: better missed now than after the work
     batch = BatchRange.parse(request.batch)
     if request.image_size:
         _options(request, recipe, request.image_size, batch)

@@ -50,7 +50,8 @@ def training_summary(outcome: TrainOutcome) -> RenderableType:
         parts.append(table)
     files = new_fields()
     files.add_row("weights", str(weights))
-    files.add_row("figures", f"{folder.history}, {folder.curves.name}")
+    curves = f", {folder.curves.name}" if folder.curves.exists() else ""
+    files.add_row("figures", f"{folder.history}{curves}")
     files.add_row("next", f"yolov12edge export --weights {weights}")
     return spaced([*parts, files])
 

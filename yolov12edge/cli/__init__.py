@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -28,8 +29,8 @@ from yolov12edge.cli.output import JsonDocument, WarningHandler, print_json
 from yolov12edge.errors import EXIT_INTERRUPTED, EdgeError, UnsupportedError, UsageError
 from yolov12edge.interrupts import interrupted, interrupts_remembered
 
-# ClickException, whether typer uses click or, as of late, carries it inside itself.
-_LineError: type[Exception] = typer.BadParameter.__mro__[2]
+# Typer uses click or, as of late, carries it inside itself; its errors come from the same module.
+_LineError: type[Exception] = import_module(typer.BadParameter.__module__).ClickException
 
 app = typer.Typer(
     name="yolov12edge",

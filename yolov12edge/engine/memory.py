@@ -2,7 +2,7 @@
 
 The estimates are of the order, not exact. Building scales n to x with TensorRT-RTX 1.7 on a CPU
 took 230 MiB and 4.2 times the ONNX file; the rest of the estimate is room for CUDA, and the figures
-for the GPU are a guess: no GPU builder was at hand.
+for the GPU are a guess that nobody has measured yet.
 """
 
 from __future__ import annotations

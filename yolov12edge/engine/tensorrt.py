@@ -8,9 +8,6 @@
 | 11.0 | always strongly typed; FP16 and INT8 flags, layer precisions, cuBLAS and cuDNN are gone |
 
 A DLA wants the flags until 10; 10.8 to 11.3 have no DLA, which the library says by counting none.
-
-Written without such a GPU at hand; tested against stand-ins with each version's attributes, which
-are read from NVIDIA's own bindings.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 Every machine with an NVIDIA GPU has the driver's own library, Jetson included, so running a plan
 needs no CUDA build of torch, no cuda-python and no pycuda, and works beside each of them.
 
-The calls are checked here against a stand-in library with the driver's ABI; no GPU was at hand.
+By hand, and not cuda-python: thirty calls of a stable C interface against a package whose version
+has to follow CUDA's. Tests run them on a stand-in library with the driver's ABI.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """A CUDA stream with what lives on it: device and pinned memory, copies, events and graphs.
 
-The primary context is used, the one that TensorRT, torch and the CUDA runtime share. The calls are
-checked against a stand-in library with the driver's ABI; no GPU was at hand.
+The primary context is used, the one that TensorRT, torch and the CUDA runtime share.
 """
 
 from __future__ import annotations

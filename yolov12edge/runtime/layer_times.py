@@ -133,8 +133,6 @@ def time_openvino_layers(
 def time_plan_layers(engine: PlanEngine, images: FloatArray, runs: int) -> list[LayerTimes]:
     """Layers of a plan, by TensorRT's IProfiler, in the order they run.
 
-    Written against the API of 8.5 to 11 and tested on a stand-in; no GPU was at hand.
-
     Args:
         engine: the loaded plan.
         images: at most its largest batch.

@@ -2,7 +2,7 @@
 
 Precision lives in the graph, so none is chosen here; TensorRT 8's provider has to be allowed what
 the graph already says, and the later ones ignore it. Option names: ONNX Runtime's pages on its
-CUDA, TensorRT and TensorRT-RTX execution providers. Not run on a GPU: none was at hand.
+CUDA, TensorRT and TensorRT-RTX execution providers.
 """
 
 from __future__ import annotations

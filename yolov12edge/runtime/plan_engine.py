@@ -1,8 +1,7 @@
 """A plan on a GPU: the engine, loaded once, of which any number of contexts run.
 
 One implementation for TensorRT and TensorRT-RTX. Both share the name-based API (set_tensor_address,
-execute_async_v3) from TensorRT 8.5 on; nothing older or newer is relied on. Written without a GPU
-at hand: the execution is tested against stand-ins of the library and of the CUDA driver.
+execute_async_v3) from TensorRT 8.5 on; nothing older or newer is relied on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Files from the network: bounded, resumed, with a few attempts, over http and https alone."""
+"""Files from the network: bounded, resumed, with a few attempts, over http and https alone.
+
+By hand, and not by pooch: it starts broken downloads anew, sets no bound on their size, lets https
+redirect to http, and brings requests with it.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
 """A pickle interpreter that can only build plain data.
 
-It knows the opcodes that `torch.save` emits (protocols 2 to 5) and no others. Python's own
-unpickler is not used: it calls what the file names, and its C memo grows to any index the file
-picks. Every loop here is bounded by the number of operations.
+It knows the opcodes that `torch.save` emits (protocols 2 to 5) and no others; every loop is bounded
+by the number of operations.
+
+By hand, since Python's own unpickler calls what the file names, and its C memo grows to any index
+the file picks; torch's `weights_only` refuses the trainers' classes, or calls them once allowed.
 """
 
 from __future__ import annotations

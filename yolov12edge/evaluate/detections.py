@@ -72,7 +72,8 @@ def non_max_suppression(
 
     Candidates score above `confidence`; at most 30000 of the best enter. In the order of their
     scores each is kept unless its IoU with a kept one of its class is above `iou` (torchvision's
-    `nms`, float32).
+    `nms`, float32). By hand, since the C++ runtime has to give the same bits, and torchvision would
+    be a dependency for these lines alone.
 
     Args:
         decoded: (4 + classes, A) cx, cy, w, h in input pixels, then class scores. Anchors with a

@@ -3,6 +3,9 @@
 Every target reads the same form: TensorRT of all versions, TensorRT-RTX, OpenVINO and ONNX Runtime.
 Where the target takes its types from the graph, what is not INT8 is FP16: the Q/DQ pairs are then
 written into the FP16 twin, with FP16 scales.
+
+By hand, and not by ModelOpt, NNCF or ONNX Runtime's quantizer: each places Q/DQ for a runtime of
+its own, while ranges, rules and corrections are chosen here by the drift of one file for all.
 """
 
 from __future__ import annotations

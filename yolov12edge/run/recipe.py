@@ -1,4 +1,8 @@
-"""Recipes: one YAML file a target, checked against a schema with errors that name the line."""
+"""Recipes: one YAML file a target, checked against a schema with errors that name the line.
+
+Lines are looked up in PyYAML's nodes, by hand: ruamel.yaml would give them with its values, but
+be a second reader, of another YAML (1.2), beside the one that data.yaml needs.
+"""
 
 from __future__ import annotations
 

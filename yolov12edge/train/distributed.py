@@ -106,7 +106,7 @@ class GlobalBatchNorm(nn.BatchNorm2d):
     """Batch norm whose statistics are those of the images of all processes.
 
     Shapes, parameters and buffers are those of `nn.BatchNorm2d`; works with gloo and with nccl. In
-    evaluation mode it is the plain one.
+    evaluation mode it is the plain one. By hand, since `nn.SyncBatchNorm` refuses tensors on a CPU.
     """
 
     def forward(self, x: Tensor) -> Tensor:

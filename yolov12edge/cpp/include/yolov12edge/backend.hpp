@@ -16,6 +16,7 @@ struct BackendOptions {
   int batch = 1;           // most images an inference, where the model leaves it open
   int device = 0;          // number of the GPU
   bool cuda_graph = true;  // TensorRT: capture an inference once, replay it afterwards
+  bool zero_copy = true;   // TensorRT on a GPU that shares the host's memory: no copies
 };
 
 // A loaded model with buffers for one inference at a time; one instance a thread.

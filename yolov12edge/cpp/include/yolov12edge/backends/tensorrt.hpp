@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -40,7 +39,8 @@ inline constexpr const char* kPlanBackend = "tensorrt";
 inline constexpr const char* kPlanLibrary = "TensorRT";
 #endif
 
-// The library keeps a pointer to its first logger for as long as the process lives.
+// The library keeps a pointer to its first logger for as long as the process lives, so there is
+// one; each thread has its own last error, so that detectors do not report each other's.
 class TensorRtLog final : public nvinfer1::ILogger {
  public:
   static TensorRtLog& instance() {
@@ -51,21 +51,24 @@ class TensorRtLog final : public nvinfer1::ILogger {
   void log(Severity severity, const char* message) noexcept override {
     if (severity > Severity::kERROR) return;
     try {
-      const std::lock_guard lock(mutex_);
-      last_error_ = message;
+      last_error() = message;
     } catch (...) {  // without memory for the text the status code has to do
     }
   }
 
-  // The last error since the last call, or `otherwise`.
-  std::string take_error(const std::string& otherwise) {
-    const std::lock_guard lock(mutex_);
-    return last_error_.empty() ? otherwise : std::exchange(last_error_, {});
+  // Forgets this thread's errors: what is taken afterwards belongs to what was called in between.
+  static void forget_errors() noexcept { last_error().clear(); }
+
+  // This thread's last error, or `otherwise`.
+  static std::string take_error(const std::string& otherwise) {
+    return last_error().empty() ? otherwise : std::exchange(last_error(), {});
   }
 
  private:
-  std::mutex mutex_;
-  std::string last_error_;
+  static std::string& last_error() noexcept {
+    thread_local std::string text;
+    return text;
+  }
 };
 
 // "8.6.1", "10.3.0": the version of the library that is loaded.
@@ -95,6 +98,7 @@ class TensorRtBackend final : public Backend {
     auto model = std::make_shared<Model>();
     model->device = options.device;
     model->cuda_graph = options.cuda_graph && !detail::kIsRtx;  // TensorRT-RTX compiles as it runs
+    model->zero_copy = options.zero_copy;
     if (Status status = model->check_gpu(origin); !status.ok()) return status;
     if (Status status = model->load(*plan, origin); !status.ok()) return status;
     if (Status status = model->describe(info, options); !status.ok()) return status;
@@ -111,13 +115,13 @@ class TensorRtBackend final : public Backend {
   int width() const noexcept override { return side(model_->input_shape, 3); }
   int classes() const noexcept override { return side(output_shape_, 1) - 4; }
   int anchors() const noexcept override { return side(output_shape_, 2); }
-  float* input() noexcept override { return static_cast<float*>(host_input_.get()); }
+  float* input() noexcept override { return static_cast<float*>(input_.host()); }
   const float* output() const noexcept override {
-    return static_cast<const float*>(host_output_.get());
+    return static_cast<const float*>(output_.host());
   }
 
   Status infer(int batch) override {
-    if (Status status = select_device(); !status.ok()) return status;
+    if (Status status = enter(); !status.ok()) return status;
     batch = std::max(batch, model_->smallest);
     if (!replayable(batch)) {
       Status status = set_batch(batch);
@@ -133,11 +137,11 @@ class TensorRtBackend final : public Backend {
 #if defined(YOLOV12EDGE_CUDA_PREPROCESS)
   Status infer_on_device(const std::vector<ImageView>& images, const LetterboxSpec& spec,
                          std::vector<Placement>& placements) override {
-    if (Status status = select_device(); !status.ok()) return status;
+    if (Status status = enter(); !status.ok()) return status;
     const int batch = std::max(static_cast<int>(images.size()), model_->smallest);
     letterboxes_.resize(std::max(letterboxes_.size(), images.size()));
     placements.assign(images.size(), {});
-    auto* planes = static_cast<float*>(device_input_);
+    auto* planes = static_cast<float*>(input_.device());
     for (std::size_t index = 0; index < images.size(); ++index) {
       Status status = letterboxes_[index].queue(images[index], spec, planes + index * input_count(),
                                                 stream_.get(), placements[index]);
@@ -155,7 +159,7 @@ class TensorRtBackend final : public Backend {
   // What clones share. Members are destroyed in reverse: the engine before its runtime.
   struct Model {
     int device = 0;
-    bool cuda_graph = false;
+    bool cuda_graph = false, zero_copy = false;
     std::string description;
     std::unique_ptr<nvinfer1::IRuntime> runtime;
     std::unique_ptr<nvinfer1::ICudaEngine> engine;
@@ -182,12 +186,13 @@ class TensorRtBackend final : public Backend {
           !status.ok()) {
         return status;
       }
+      zero_copy = zero_copy && cuda::shares_host_memory(device);
       return cuda::check(cudaSetDevice(device), "select the GPU");
     }
 
     Status load(const Bytes& plan, const PlanOrigin& origin) {
       detail::TensorRtLog& log = detail::TensorRtLog::instance();
-      (void)log.take_error({});
+      log.forget_errors();
       runtime.reset(nvinfer1::createInferRuntime(log));
       if (!runtime) {
         return {StatusCode::runtime_failure,
@@ -252,35 +257,43 @@ class TensorRtBackend final : public Backend {
 
   // Context, stream and memory for the largest batch.
   Status prepare() {
-    if (Status status = select_device(); !status.ok()) return status;
+    if (Status status = enter(); !status.ok()) return status;
     if (Status status = cuda::create(stream_); !status.ok()) return status;
     context_.reset(model_->engine->createExecutionContext());
     if (!context_) return refused("create a context");
     if (Status status = set_batch(model_->largest); !status.ok()) return status;
-    for (int index = 0; index < model_->engine->getNbIOTensors(); ++index) {
-      const char* name = model_->engine->getIOTensorName(index);
-      memory_.emplace_back();
-      const std::size_t bytes = count_of(context_->getTensorShape(name)) * sizeof(float);
-      if (Status status = cuda::allocate(bytes, memory_.back()); !status.ok()) return status;
-      if (!context_->setTensorAddress(name, memory_.back().get())) return refused("use a buffer");
-      if (name == model_->input_name) device_input_ = memory_.back().get();
-      if (name == model_->output_name) device_output_ = memory_.back().get();
-    }
     output_shape_ = context_->getTensorShape(model_->output_name.c_str());
     if (output_shape_.nbDims != 3 || side(output_shape_, 0) != model_->largest ||
         side(output_shape_, 1) < 5) {
       return {StatusCode::model_mismatch, "the plan's output is not batch x (4 + classes) x anchors"};
     }
-    const auto batch = static_cast<std::size_t>(model_->largest);
-    Status status = cuda::allocate(batch * input_count() * sizeof(float), host_input_);
-    if (status.ok()) {
-      std::fill_n(input(), batch * input_count(), 0.0F);
-      status = cuda::allocate(batch * output_count() * sizeof(float), host_output_);
+    for (int index = 0; index < model_->engine->getNbIOTensors(); ++index) {
+      if (Status status = bind(model_->engine->getIOTensorName(index)); !status.ok()) return status;
     }
-    return status;
+    const auto batch = static_cast<std::size_t>(model_->largest);
+    std::fill_n(input(), batch * input_count(), 0.0F);
+    return {};
   }
 
-  Status select_device() const {
+  // Gives a tensor of the plan its memory.
+  Status bind(const char* name) {
+    const std::size_t bytes = count_of(context_->getTensorShape(name)) * sizeof(float);
+    void* address = nullptr;
+    if (name == model_->input_name || name == model_->output_name) {
+      cuda::SharedBuffer& buffer = name == model_->input_name ? input_ : output_;
+      if (Status status = buffer.allocate(bytes, model_->zero_copy); !status.ok()) return status;
+      address = buffer.device();
+    } else {
+      others_.emplace_back();
+      if (Status status = cuda::allocate(bytes, others_.back()); !status.ok()) return status;
+      address = others_.back().get();
+    }
+    return context_->setTensorAddress(name, address) ? Status() : refused("use a buffer");
+  }
+
+  // What every call into the library starts with.
+  Status enter() const {
+    detail::TensorRtLog::forget_errors();
     return cuda::check(cudaSetDevice(model_->device), "select the GPU");
   }
 
@@ -295,18 +308,14 @@ class TensorRtBackend final : public Backend {
 
   Status queue_host(int batch) {
     const std::size_t bytes = static_cast<std::size_t>(batch) * input_count() * sizeof(float);
-    Status status = cuda::check(cudaMemcpyAsync(device_input_, host_input_.get(), bytes,
-                                                cudaMemcpyHostToDevice, stream_.get()),
-                                "copy the input");
+    Status status = input_.upload(bytes, stream_.get());
     return status.ok() ? queue_device(batch) : status;
   }
 
   Status queue_device(int batch) {
     if (!context_->enqueueV3(stream_.get())) return refused("run");
     const std::size_t bytes = static_cast<std::size_t>(batch) * output_count() * sizeof(float);
-    return cuda::check(cudaMemcpyAsync(host_output_.get(), device_output_, bytes,
-                                       cudaMemcpyDeviceToHost, stream_.get()),
-                       "copy the output");
+    return output_.download(bytes, stream_.get());
   }
 
   Status finish() { return cuda::check(cudaStreamSynchronize(stream_.get()), "run"); }
@@ -335,7 +344,7 @@ class TensorRtBackend final : public Backend {
   static Status refused(const std::string& what) {
     return {StatusCode::runtime_failure,
             std::string(detail::kPlanLibrary) + " refused to " + what + ": " +
-                detail::TensorRtLog::instance().take_error("it gave no reason")};
+                detail::TensorRtLog::take_error("it gave no reason")};
   }
 
   std::size_t input_count() const noexcept {
@@ -359,13 +368,11 @@ class TensorRtBackend final : public Backend {
   // Destroyed from the last to the first: the context before its memory, then the stream.
   std::shared_ptr<const Model> model_;
   cuda::Stream stream_;
-  std::vector<cuda::DeviceMemory> memory_;
-  cuda::PinnedMemory host_input_, host_output_;
+  cuda::SharedBuffer input_, output_;
+  std::vector<cuda::DeviceMemory> others_;
 #if defined(YOLOV12EDGE_CUDA_PREPROCESS)
   std::vector<cuda::DeviceLetterbox> letterboxes_;
 #endif
-  void* device_input_ = nullptr;
-  void* device_output_ = nullptr;
   nvinfer1::Dims output_shape_{};
   std::unique_ptr<nvinfer1::IExecutionContext> context_;
   cuda::GraphExec graph_;

@@ -11,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "compare.hpp"
 #include "yolov12edge/async.hpp"
 #include "yolov12edge/detector.hpp"
 #include "yolov12edge/manifest.hpp"
@@ -256,6 +257,61 @@ void reports_a_failed_clone() {
   CHECK(AsyncDetector::create(detector, 0).status().code() == StatusCode::invalid_argument);
 }
 
+// What the self-test says of detections beside recorded ones of an FP16 model; "" where equal.
+std::string compared(const Detections& recorded, const Detections& found) {
+  const std::vector<float> nothing((4 + 3) * 1, 0.0F);
+  apps::DetectionComparison comparison(recorded, found, {nothing.data(), 3, 1}, Placement(),
+                                       apps::tolerance_of("fp16", false));
+  return comparison.difference().value_or("");
+}
+
+Detection detection(int class_id, float score, float left, float top = 0) {
+  return {{left, top, left + 100, top + 100}, score, class_id};
+}
+
+bool says(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+void compares_detections_one_to_one() {
+  const Detections two = {detection(0, 0.9F, 0), detection(1, 0.8F, 300)};
+  CHECK(compared(two, two).empty());
+  CHECK(compared({}, {}).empty());
+  CHECK(says(compared(two, {}), "class 0 with 0.900 at 0.0,0.0 is missing; 2 differ, 0 found"));
+  CHECK(says(compared({}, two), "class 0 with 0.900 at 0.0,0.0 is extra"));
+
+  // The order is nothing: scores within the tolerance may change places.
+  CHECK(compared(two, {detection(1, 0.84F, 301), detection(0, 0.87F, 1)}).empty());
+  CHECK(says(compared(two, {two[0], detection(1, 0.74F, 300)}), "class 1 with 0.740"));
+  CHECK(says(compared(two, {two[0], detection(1, 0.8F, 340)}), "is extra"));
+  CHECK(says(compared(two, {two[0], detection(2, 0.8F, 300)}), "class 2 with 0.800"));
+
+  // One recorded object excuses one detection only, wherever the second lies.
+  CHECK(says(compared(two, {two[0], two[1], two[1]}), "class 1 with 0.800 at 300.0,0.0 is there "
+                                                      "twice; 1 differ, 3 found, 2 recorded"));
+  CHECK(says(compared(two, {two[0], two[1], detection(1, 0.78F, 304)}), "is there twice"));
+  CHECK(says(compared(two, {two[0], two[1], detection(1, 0.78F, 350)}), "is extra"));
+
+  // Only what threshold or NMS decide by less than the tolerance is left open.
+  CHECK(compared(two, {two[0], two[1], detection(2, 0.29F, 600)}).empty());
+  CHECK(says(compared(two, {two[0], two[1], detection(2, 0.31F, 600)}), "class 2 with 0.310"));
+  CHECK(compared({two[0], two[1], detection(2, 0.29F, 600)}, two).empty());
+  CHECK(compared(two, {two[0], two[1], detection(1, 0.7F, 318)}).empty());  // IoU 0.69
+  CHECK(says(compared(two, {two[0], two[1], detection(1, 0.7F, 326)}), "is extra"));  // 0.59
+}
+
+void compares_full_lists() {
+  Detections recorded;
+  for (int index = 0; index < DecodeOptions().max_detections; ++index) {
+    recorded.push_back(detection(0, 0.9F, 200.0F * static_cast<float>(index)));
+  }
+  Detections found = recorded;
+  found.back() = detection(0, 0.9F, -200);
+  CHECK(compared(recorded, found).empty());  // both lists end where others score the same
+  found.back().score = 0.99F;
+  CHECK(says(compared(recorded, found), "class 0 with 0.990 at -200.0,0.0 is extra"));
+}
+
 // A file of the working directory, removed at the end.
 class TemporaryFile {
  public:
@@ -397,6 +453,8 @@ int main() {
   works_in_the_background();
   copies_frames_with_strides();
   reports_a_failed_clone();
+  compares_detections_one_to_one();
+  compares_full_lists();
   checks_model_files();
   hashes_as_the_standard_says();
   reads_plan_headers();

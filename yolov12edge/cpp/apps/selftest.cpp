@@ -2,17 +2,19 @@
 //
 // For each golden image four questions, in the order of the data: does the letterbox give the
 // recorded pixels, the model the recorded tensor, the decoder the recorded detections, and all of
-// it together the recorded detections? The first that fails says where a difference starts.
+// it together the recorded detections, none missing and none extra? The first that fails says
+// where a difference starts.
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "arguments.hpp"
+#include "compare.hpp"
 #include "image_file.hpp"
 #include "yolov12edge/model_constants.hpp"
 #include "yolov12edge/open.hpp"
@@ -24,18 +26,6 @@ using namespace yolov12edge;
 constexpr char kUsage[] =
     "usage: selftest [--bundle DIR] [--threads N] [--device N]\n"
     "exit code: 0 equal, 1 different, 10 and more: could not run\n";
-
-// How far a tensor may be from the recorded one, at anchors that matter.
-struct Tolerance {
-  float score, box;
-};
-
-// `same_runtime`: the recording was made by the runtime that runs here.
-Tolerance tolerance_of(const std::string& precision, bool same_runtime) {
-  if (precision == "int8") return {0.15F, 8.0F};
-  if (precision == "fp16") return {0.05F, 2.0F};
-  return same_runtime ? Tolerance{1e-4F, 0.01F} : Tolerance{0.01F, 1.0F};
-}
 
 struct Golden {
   std::string name;
@@ -139,49 +129,28 @@ bool letterbox_equal(const Golden& golden, const ModelInfo& info, const Report& 
                         *first.second);
 }
 
-// The recording's best score at each anchor.
-std::vector<float> best_scores(const OutputView& recorded) {
-  std::vector<float> best(static_cast<std::size_t>(recorded.anchors), 0.0F);
-  for (int id = 0; id < recorded.classes; ++id) {
-    const float* scores = recorded.row(4 + id);
-    for (std::size_t anchor = 0; anchor < best.size(); ++anchor) {
-      best[anchor] = std::max(best[anchor], scores[anchor]);
-    }
-  }
-  return best;
-}
-
-// Anchors matter from this best score on: those that make detections, and always the best fifty.
-float score_that_matters(std::vector<float> best) {
-  const std::size_t rank = std::min<std::size_t>(best.size(), 50) - 1;
-  std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(rank), best.end(),
-                   std::greater<>());
-  return std::min(best[rank], DecodeOptions().confidence);
-}
-
-bool tensor_close(const Golden& golden, const OutputView& found, const Tolerance& tolerance,
-                  const Report& report) {
+// Judges the tensor of the detector's last inference.
+bool tensor_close(const Golden& golden, const OutputView& found, const apps::Tolerance& tolerance,
+                  const char* stage, const Report& report) {
   if (found.size() != golden.output.size()) {
-    return report.differs("tensor", "the recording has %zu numbers, the output %zu",
+    return report.differs(stage, "the recording has %zu numbers, the output %zu",
                           golden.output.size(), found.size());
   }
   if (!all_finite(found.data, found.size())) {
-    return report.differs("tensor", "%s", "the output holds NaN or infinity");
+    return report.differs(stage, "%s", "the output holds NaN or infinity");
   }
   const OutputView recorded{golden.output.data(), found.classes, found.anchors};
-  const std::vector<float> best = best_scores(recorded);
-  const float least = score_that_matters(best);
-  for (int anchor = 0; anchor < found.anchors; ++anchor) {
-    if (best[static_cast<std::size_t>(anchor)] < least) continue;
-    for (int row = 0; row < 4 + found.classes; ++row) {
-      const float value = found.row(row)[anchor], expected = recorded.row(row)[anchor];
-      if (std::fabs(value - expected) > (row < 4 ? tolerance.box : tolerance.score)) {
-        return report.differs("tensor", "row %d, anchor %d: %g, recorded %g", row, anchor,
-                              static_cast<double>(value), static_cast<double>(expected));
-      }
-    }
-  }
-  return true;
+  const apps::Difference difference = apps::tensor_difference(recorded, found, tolerance);
+  return !difference || report.differs(stage, "%s", difference->c_str());
+}
+
+// What this device's decoder makes of a tensor, in image pixels.
+Detections decoded(const OutputView& output, const DecodeOptions& options,
+                   const Placement& placement) {
+  Decoder decoder;
+  Detections found = decoder(output, options);
+  for (Detection& detection : found) detection.box = placement.to_image(detection.box);
+  return found;
 }
 
 bool same(const Detection& a, const Detection& b) {
@@ -196,13 +165,11 @@ bool decode_equal(const Golden& golden, const OutputView& shape, const ModelInfo
   const OutputView recorded{golden.output.data(), shape.classes, shape.anchors};
   const Placement placement =
       place(info.letterbox, golden.picture.width, golden.picture.height);
-  Decoder decoder;
   for (const bool evaluate : {false, true}) {
     DecodeOptions options;
     options.multi_label = evaluate;
     if (evaluate) options.confidence = 0.001F;
-    Detections found = decoder(recorded, options);
-    for (Detection& detection : found) detection.box = placement.to_image(detection.box);
+    const Detections found = decoded(recorded, options, placement);
     const Detections& expected = evaluate ? golden.evaluated : golden.predicted;
     const std::size_t common = std::min(found.size(), expected.size());
     for (std::size_t index = 0; index < common; ++index) {
@@ -220,34 +187,34 @@ bool decode_equal(const Golden& golden, const OutputView& shape, const ModelInfo
   return true;
 }
 
-float overlap(const Box& a, const Box& b) {
-  const float width = std::min(a.right, b.right) - std::max(a.left, b.left);
-  const float height = std::min(a.bottom, b.bottom) - std::max(a.top, b.top);
-  if (width <= 0 || height <= 0) return 0.0F;
-  const auto area = [](const Box& box) { return (box.right - box.left) * (box.bottom - box.top); };
-  return width * height / (area(a) + area(b) - width * height);
-}
-
-// Every recorded detection but those at the threshold has to be found again.
-bool detections_match(const Golden& golden, const Detections& found, const Tolerance& tolerance,
+// Detects the picture as an application does. The detections have to be the recorded ones; and
+// they have to follow from a tensor that is, so that tolerances hide nothing.
+bool detections_equal(const Golden& golden, Detector& detector, const apps::Tolerance& tolerance,
                       const Report& report) {
-  for (const Detection& expected : golden.predicted) {
-    const bool at_threshold = expected.score <= DecodeOptions().confidence + tolerance.score;
-    const auto again = std::find_if(found.begin(), found.end(), [&](const Detection& candidate) {
-      return candidate.class_id == expected.class_id &&
-             overlap(candidate.box, expected.box) >= 0.75F;
-    });
-    if (again == found.end() && !at_threshold) {
-      return report.differs("detections", "class %d with %g at %.1f,%.1f is not found",
-                            expected.class_id, static_cast<double>(expected.score),
-                            static_cast<double>(expected.box.left),
-                            static_cast<double>(expected.box.top));
-    }
+  const Result<Detections> found = detector.detect(golden.picture.view());
+  if (!found) return report.stopped("detections", found.status());
+  const OutputView output = detector.output(0);
+  const OutputView recorded{golden.output.data(), output.classes, output.anchors};
+  const Placement placement =
+      place(detector.info().letterbox, golden.picture.width, golden.picture.height);
+  apps::DetectionComparison comparison(golden.predicted, *found, recorded, placement, tolerance);
+  if (const apps::Difference difference = comparison.difference()) {
+    return report.differs("detections", "%s", difference->c_str());
   }
+  if (!tensor_close(golden, output, tolerance, "detections", report)) return false;
+  const Detections again = decoded(output, DecodeOptions(), placement);
+  if (!std::equal(found->begin(), found->end(), again.begin(), again.end(), same)) {
+    return report.differs("detections", "%s", "they do not follow from the model's output");
+  }
+  std::printf("%s: equal, %zu detections", golden.name.c_str(), found->size());
+  if (comparison.unmatched() > 0) {
+    std::printf(", %zu more or less at a threshold", comparison.unmatched());
+  }
+  std::printf("\n");
   return true;
 }
 
-bool check(const Golden& golden, Detector& detector, const Tolerance& tolerance) {
+bool check(const Golden& golden, Detector& detector, const apps::Tolerance& tolerance) {
   const Report report(golden.name);
   const ModelInfo& info = detector.info();
   if (!letterbox_equal(golden, info, report)) return false;
@@ -264,13 +231,9 @@ bool check(const Golden& golden, Detector& detector, const Tolerance& tolerance)
     return report.stopped("tensor", status);
   }
   const OutputView output = detector.output(0);
-  if (!tensor_close(golden, output, tolerance, report)) return false;
-  if (!decode_equal(golden, output, info, report)) return false;
-  const Result<Detections> found = detector.detect(golden.picture.view());
-  if (!found) return report.stopped("detect", found.status());
-  if (!detections_match(golden, *found, tolerance, report)) return false;
-  std::printf("%s: equal, %zu detections\n", golden.name.c_str(), found->size());
-  return true;
+  return tensor_close(golden, output, tolerance, "tensor", report) &&
+         decode_equal(golden, output, info, report) &&
+         detections_equal(golden, detector, tolerance, report);
 }
 
 }  // namespace
@@ -289,7 +252,8 @@ int main(int argc, char** argv) {
   std::printf("%s, recorded with %s\n", detector->backend().description().c_str(),
               goldens->runtime.c_str());
   const bool same_runtime = goldens->runtime == YOLOV12EDGE_BACKEND_NAME;
-  const Tolerance tolerance = tolerance_of(detector->info().precision, same_runtime);
+  const apps::Tolerance tolerance =
+      apps::tolerance_of(detector->info().precision, same_runtime);
   int failed = 0;
   for (const Golden& golden : goldens->images) {
     if (!check(golden, *detector, tolerance)) ++failed;

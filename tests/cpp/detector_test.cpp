@@ -378,22 +378,23 @@ void reads_plan_headers() {
   }
 }
 
-void checks_plans_before_loading() {
-  const auto version = [](const std::string& built, const std::string& here, bool any = false) {
-    return check_version({"tensorrt", built, {}, any, false}, "tensorrt", here).code();
-  };
-  CHECK(version("10.3.0.26", "10.3.0") == StatusCode::ok);
-  CHECK(version("8.5", "8.5.3") == StatusCode::ok);
-  CHECK(version("8.5", "8.50.3") == StatusCode::version_mismatch);
-  CHECK(version("10.3.0.26", "10.13.3") == StatusCode::version_mismatch);
-  CHECK(version("10.3.0", "11.0.0", true) == StatusCode::ok);
-  CHECK(version("", "8.6.1") == StatusCode::ok);
-  CHECK(check_version({"tensorrt_rtx", "", {}, false, false}, "tensorrt", "10.3.0").code() ==
-        StatusCode::model_mismatch);
-  const PlanOrigin orin{"tensorrt", "10.3.0", {87}, false, false};
-  CHECK(check_compute_capability(orin, 87, "Orin").ok());
-  CHECK(check_compute_capability(orin, 86, "A4000").code() == StatusCode::device_mismatch);
-  CHECK(check_compute_capability({"tensorrt", "", {80}, false, true}, 86, "A4000").ok());
+// Which versions and GPUs fit is in plan_rules.json; see plan_rules_tool.cpp.
+void says_why_a_plan_does_not_load() {
+  PlanOrigin orin{"tensorrt", "10.3.0", {87}, "none", false, ""};
+  CHECK(check_version(orin, "tensorrt_rtx", "1.7.1").code() == StatusCode::model_mismatch);
+  const Status version = check_version(orin, "tensorrt", "10.4.0");
+  CHECK(version.code() == StatusCode::version_mismatch);
+  CHECK(says(version.message(), "built by tensorrt 10.3.0; this machine has 10.4.0"));
+  const Status gpu = check_compute_capability(orin, 86, "A4000");
+  CHECK(gpu.code() == StatusCode::device_mismatch);
+  CHECK(says(gpu.message(), "built for SM87; this GPU (A4000) is SM86"));
+  orin.hardware_compatibility = "ampere_plus";
+  CHECK(says(check_compute_capability(orin, 75, "T4").message(), "built for SM80 and later"));
+  orin.platform = "linux-aarch64";
+  CHECK(check_platform(orin, "linux-aarch64").ok());
+  CHECK(says(check_platform(orin, "linux-x86_64").message(), "on linux-aarch64; this machine is"));
+  const std::string here = this_platform();
+  CHECK(std::count(here.begin(), here.end(), '-') == 1 && !says(here, " "));
 }
 
 constexpr char kManifest[] = R"({
@@ -403,7 +404,8 @@ constexpr char kManifest[] = R"({
   "output": {"name": "detections"},
   "precision": {"name": "fp16"},
   "engine": {"file": "engine.plan", "sha256": "ab", "bytes": 3, "backend": "tensorrt",
-             "version": "10.3.0", "sm": [87], "version_compatible": true},
+             "version": "10.3.0", "sm": [87], "version_compatible": true,
+             "hardware_compatibility": "ampere_plus", "platform": "linux-aarch64"},
   "files": {"model.fp16.onnx": "cd"}
 })";
 
@@ -415,6 +417,8 @@ void reads_manifests() {
   CHECK(info->onnx.name == "model.fp16.onnx" && info->onnx.sha256 == "cd");
   CHECK(info->plan.sha256 == "ab" && info->plan_origin.version_compatible);
   CHECK(info->plan_origin.compute_capabilities == std::vector<int>({87}));
+  CHECK(info->plan_origin.hardware_compatibility == "ampere_plus");
+  CHECK(info->plan_origin.platform == "linux-aarch64");
 }
 
 void refuses_damaged_manifests() {
@@ -458,7 +462,7 @@ int main() {
   checks_model_files();
   hashes_as_the_standard_says();
   reads_plan_headers();
-  checks_plans_before_loading();
+  says_why_a_plan_does_not_load();
   reads_manifests();
   refuses_damaged_manifests();
   std::printf("all passed\n");

@@ -26,7 +26,7 @@ from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
 from yolov12edge.pipeline.bundle.constants import render_constants
 from yolov12edge.pipeline.bundle.job import CONSTANTS, BundleRequest, write_bundle
-from yolov12edge.run.manifest import read_manifest
+from yolov12edge.run.manifest import EngineSection, read_manifest
 from yolov12edge.runtime import open_artifact
 
 DEMO_WEIGHTS = Path(__file__).resolve().parents[2] / "docs/demo/workshop-n.safetensors"
@@ -328,6 +328,29 @@ def test_any_class_name_survives(names: list[str], project: Project, tmp_path: P
     )
     program = compile_source("g++", source, tmp_path / "names", f"-I{tmp_path}")
     assert run(program).stdout.decode().split("\0")[:-1] == names
+
+
+def test_constants_tell_where_a_plan_loads(project: Project, tmp_path: Path) -> None:
+    facts = {"hardware_compatibility": "ampere_plus", "version_compatible": True}
+    engine = EngineSection.model_validate(
+        {"file": "engine.plan", "sha256": "ab", "bytes": 3, "backend": "tensorrt", "sm": [86, 89]}
+        | {"version": "10.3.0", "platform": "linux-x86_64"}
+        | facts
+    )
+    manifest = read_manifest(project.run).model_copy(update={"engine": engine})
+    header = tmp_path / "yolov12edge" / CONSTANTS.name
+    header.parent.mkdir()
+    header.write_text(render_constants(manifest, project.run / "model.onnx"), encoding="ascii")
+    source = tmp_path / "origin.cpp"
+    source.write_text(
+        "#include <cstdio>\n#include <yolov12edge/model_constants.hpp>\n"
+        "int main() { const auto o = yolov12edge::model_info().plan_origin; "
+        'std::printf("%s %s %zu %d %s %d %s", o.backend.c_str(), o.version.c_str(), '
+        "o.compute_capabilities.size(), o.compute_capabilities[1], "
+        "o.hardware_compatibility.c_str(), o.version_compatible, o.platform.c_str()); }\n"
+    )
+    program = compile_source("g++", source, tmp_path / "origin", f"-I{tmp_path}")
+    assert run(program).stdout == b"tensorrt 10.3.0 2 89 ampere_plus 1 linux-x86_64"
 
 
 def test_a_new_bundle_replaces_the_old_and_leaves_the_rest(

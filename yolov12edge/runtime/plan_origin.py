@@ -27,8 +27,15 @@ TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
 
 AMPERE = 80
 
+# Version compatible plans came with TensorRT 8.6. They load in later versions, across major ones in
+# these two steps only (support matrix of TensorRT 11.4.1).
+FIRST_VERSION_COMPATIBLE = [8, 6]
+MAJOR_STEPS = ((8, 10), (10, 11))
+
 # A TensorRT-RTX plan runs on Windows and Linux alike.
 PORTABLE_BACKENDS = ("tensorrt_rtx",)
+# The modes that let a plan be loaded by other versions and on other GPUs are TensorRT's.
+BACKENDS_WITH_MODES = ("tensorrt",)
 
 
 @dataclass(frozen=True)
@@ -125,13 +132,15 @@ def plan_origin(path: Path, header: PlanHeader, sha256: str) -> PlanOrigin:
             f"build it again, or remove {document.name} if you replaced the plan on purpose",
         )
     listed, version, system = (engine.get(key) for key in ("sm", "version", "platform"))
+    numbers = [sm for sm in listed if isinstance(sm, int)] if isinstance(listed, list) else []
+    modes = engine if header.backend in BACKENDS_WITH_MODES else {}
     dla = engine.get("dla")
     core = dla.get("core") if isinstance(dla, dict) else None
     return PlanOrigin(
         header.version or (version if isinstance(version, str) else None),
-        header.compute_capabilities or (tuple(listed) if isinstance(listed, list) else ()),
-        compatibility=str(engine.get("hardware_compatibility") or "none"),
-        version_compatible=engine.get("version_compatible") is True,
+        header.compute_capabilities or tuple(numbers),
+        compatibility=str(modes.get("hardware_compatibility") or "none"),
+        version_compatible=modes.get("version_compatible") is True,
         platform=system if isinstance(system, str) else None,
         dla_core=core if isinstance(core, int) else None,
         recorded=bool(recorded),
@@ -172,40 +181,40 @@ def check_platform(path: Path, origin: PlanOrigin, backend: str) -> None:
 def check_version(path: Path, origin: PlanOrigin, title: str, installed: str) -> None:
     """Refuse a plan of another library version; the build number after the third dot may differ.
 
-    A version compatible plan loads in the version that built it and in later ones.
+    A version compatible plan loads in later versions too. `plan_rules.json` of the tests has cases,
+    which the C++ runtime decides alike.
 
     Raises:
         UnsupportedError: the versions do not fit.
     """
-    if origin.version is None:
+    built, here = _numbers(origin.version or "")[:3], _numbers(installed)[:3]
+    told_by_both = min(len(built), len(here))
+    if built[:told_by_both] == here[:told_by_both]:
         return
-    built = _numbers(origin.version)[:3]
-    here = _numbers(installed)[: len(built)]
-    if built == here or (origin.version_compatible and built < here):
+    if origin.version_compatible and _loads_in_later(built, here):
         return
-    newer = "; version compatible plans load in later versions only"
+    limits = "; version compatible plans load in later versions, from 8 in 10 and from 10 in 11"
     raise UnsupportedError(
         f"{path} was built by {title} {origin.version}; this machine has {installed}"
-        + (newer if origin.version_compatible else ""),
+        + (limits if origin.version_compatible else ""),
         f"build it again here, or install {title} {origin.version}",
     )
 
 
 def check_gpu(path: Path, origin: PlanOrigin, gpu: Gpu) -> None:
-    """Refuse a plan of other GPU architectures.
+    """Refuse a plan of other GPU architectures; `plan_rules.json` of the tests has cases.
 
     Raises:
         UnsupportedError: the GPU's compute capability is not among the plan's.
     """
-    wanted = origin.compute_capabilities
-    if not wanted or gpu.compute_capability in wanted:
-        return
-    from_ampere = origin.compatibility == "ampere_plus"
-    if from_ampere and gpu.compute_capability >= AMPERE:
+    wanted, here = origin.compute_capabilities, gpu.compute_capability
+    # Such a plan cannot come from an older GPU: what is recorded then is an error.
+    from_ampere = origin.compatibility == "ampere_plus" and min(wanted, default=AMPERE) >= AMPERE
+    if here in wanted or (here >= AMPERE if from_ampere else not wanted):
         return
     listed = "SM80 and later" if from_ampere else ", ".join(f"SM{sm}" for sm in wanted)
     raise UnsupportedError(
-        f"{path} was built for {listed}; this GPU ({gpu.name}) is SM{gpu.compute_capability}",
+        f"{path} was built for {listed}; this GPU ({gpu.name}) is SM{here}",
         "build it for this GPU: yolov12edge build model.onnx --target with its recipe",
     )
 
@@ -228,6 +237,13 @@ def _engine_of(document: Path) -> dict[str, Any] | None:
         return None
     engine = content.get("engine") if isinstance(content, dict) else None
     return engine if isinstance(engine, dict) else None
+
+
+def _loads_in_later(built: list[int], here: list[int]) -> bool:
+    """Whether a version compatible plan loads in another version than that which built it."""
+    if not FIRST_VERSION_COMPATIBLE <= built < here:
+        return False
+    return built[0] == here[0] or (built[0], here[0]) in MAJOR_STEPS
 
 
 def _numbers(version: str) -> list[int]:

@@ -63,14 +63,13 @@ def _cpp_plan(engine: EngineSection | None) -> str:
 
 def _cpp_origin(engine: EngineSection) -> str:
     extra = engine.model_extra or {}
-    portable = extra.get("hardware_compatibility", "none") != "none"
-    compatible = extra.get("version_compatible") is True
     parts = [
         _cpp(engine.backend),
         _cpp(engine.version),
         _cpp_list([str(int(sm)) for sm in engine.sm]),
-        "true" if compatible else "false",
-        "true" if portable else "false",
+        _cpp(str(extra.get("hardware_compatibility") or "none")),
+        "true" if extra.get("version_compatible") is True else "false",
+        _cpp(str(extra.get("platform") or "")),
     ]
     return "{" + ", ".join(parts) + "}"
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -58,8 +59,9 @@ inline PlanOrigin read_origin(ManifestFields& fields, const Json& engine) {
     origin.compute_capabilities.push_back(fields.integer(sm, "engine.sm", 1, 9999));
   }
   origin.version_compatible = engine["version_compatible"].truth;
-  const Json& hardware = engine["hardware_compatibility"];
-  origin.hardware_compatible = hardware.kind == Json::Kind::string && hardware.text != "none";
+  const Json &hardware = engine["hardware_compatibility"], &platform = engine["platform"];
+  if (hardware.kind == Json::Kind::string) origin.hardware_compatibility = hardware.text;
+  if (platform.kind == Json::Kind::string) origin.platform = platform.text;
   return origin;
 }
 

@@ -22,8 +22,9 @@ struct PlanOrigin {
   std::string backend;  // "tensorrt" or "tensorrt_rtx"
   std::string version;  // of the library that built it; empty: unknown
   std::vector<int> compute_capabilities;  // 87 for SM 8.7; empty: unknown
-  bool version_compatible = false;        // later library versions may load it
-  bool hardware_compatible = false;       // other GPU architectures may run it
+  std::string hardware_compatibility = "none";  // or "ampere_plus", "same_compute_capability"
+  bool version_compatible = false;              // later library versions may load it
+  std::string platform;  // "linux-aarch64"; empty: unknown
 };
 
 struct ModelInfo {

@@ -1,10 +1,14 @@
 // What the first bytes of a TensorRT or TensorRT-RTX plan tell; no library needed.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "yolov12edge/model_info.hpp"
@@ -84,40 +88,103 @@ inline PlanOrigin merge(const PlanOrigin& header, const PlanOrigin& described) {
   if (!header.compute_capabilities.empty()) {
     origin.compute_capabilities = header.compute_capabilities;
   }
+  if (origin.backend != "tensorrt") {  // these modes are TensorRT's
+    origin.hardware_compatibility = "none";
+    origin.version_compatible = false;
+  }
   return origin;
 }
 
-// Whether a library can load the plan: major, minor and patch have to be the same.
+// Operating system and processor this is compiled for, as Python names them.
+inline std::string this_platform() {
+#if defined(_WIN32)
+  const std::string system = "windows-", arm = "arm64", intel = "amd64";
+#elif defined(__APPLE__)
+  const std::string system = "darwin-", arm = "arm64", intel = "x86_64";
+#else
+  const std::string system = "linux-", arm = "aarch64", intel = "x86_64";
+#endif
+#if defined(__aarch64__) || defined(_M_ARM64)
+  return system + arm;
+#else
+  return system + intel;
+#endif
+}
+
+// The three checks below decide as plan_origin.py does; both are tested with one table of cases.
+
+// TensorRT's plans do not travel between operating systems and processors.
+inline Status check_platform(const PlanOrigin& origin, const std::string& here) {
+  if (origin.backend != "tensorrt" || origin.platform.empty() || origin.platform == here) return {};
+  return {StatusCode::device_mismatch, "the plan was built on " + origin.platform +
+                                           "; this machine is " + here +
+                                           ": build it again here, from the ONNX file"};
+}
+
+namespace detail {
+
+// The leading numbers of a dotted version, three at most: the build number may differ.
+inline std::vector<int> version_numbers(const std::string& version) {
+  std::vector<int> numbers;
+  std::size_t start = 0;
+  while (numbers.size() < 3) {
+    const std::size_t end = std::min(version.find('.', start), version.size());
+    int number = 0;
+    const auto parsed = std::from_chars(version.data() + start, version.data() + end, number);
+    if (parsed.ec != std::errc() || parsed.ptr != version.data() + end) break;
+    numbers.push_back(number);
+    if (end == version.size()) break;
+    start = end + 1;
+  }
+  return numbers;
+}
+
+// Version compatible plans came with TensorRT 8.6. They load in later versions, across major ones
+// from 8 in 10 and from 10 in 11 only (support matrix of TensorRT 11.4.1).
+inline bool loads_in_later(const std::vector<int>& built, const std::vector<int>& here) {
+  if (built < std::vector<int>{8, 6} || !(built < here)) return false;
+  return built[0] == here[0] || (built[0] == 8 && here[0] == 10) ||
+         (built[0] == 10 && here[0] == 11);
+}
+
+}  // namespace detail
+
+// Whether the library can load the plan: major, minor and patch have to be the same, as far as
+// both versions tell them; version compatible plans load in later versions too.
 inline Status check_version(const PlanOrigin& origin, const std::string& backend,
                             const std::string& installed) {
   if (origin.backend != backend) {
     return {StatusCode::model_mismatch,
             "the plan is one of " + origin.backend + ", this program uses " + backend};
   }
-  const auto three = [](const std::string& version) {
-    std::size_t end = 0;
-    for (int part = 0; part < 3 && end != std::string::npos; ++part) {
-      end = version.find('.', end + (part == 0 ? 0 : 1));
-    }
-    return version.substr(0, end);
-  };
-  const std::string built = three(origin.version);
-  if (built.empty() || origin.version_compatible) return {};
-  // "8.5" says less than "8.5.3": compare what both say.
-  const std::string here = three(installed);
-  if (here == built || here.compare(0, built.size() + 1, built + ".") == 0) return {};
+  const std::vector<int> built = detail::version_numbers(origin.version);
+  const std::vector<int> here = detail::version_numbers(installed);
+  const auto told_by_both = static_cast<std::ptrdiff_t>(std::min(built.size(), here.size()));
+  if (std::equal(built.begin(), built.begin() + told_by_both, here.begin()) ||
+      (origin.version_compatible && detail::loads_in_later(built, here))) {
+    return {};
+  }
   return {StatusCode::version_mismatch,
           "the plan was built by " + backend + " " + origin.version + "; this machine has " +
               installed + ": build it again here"};
 }
 
+// Whether the GPU, 87 for SM 8.7, is one that the plan was built for.
 inline Status check_compute_capability(const PlanOrigin& origin, int capability,
                                        const std::string& gpu) {
-  if (origin.compute_capabilities.empty() || origin.hardware_compatible) return {};
-  std::string listed;
-  for (const int built : origin.compute_capabilities) {
-    if (built == capability) return {};
-    listed += (listed.empty() ? "SM" : ", SM") + std::to_string(built);
+  constexpr int kAmpere = 80;
+  const std::vector<int>& wanted = origin.compute_capabilities;
+  // Such a plan cannot come from an older GPU: what is recorded then is an error.
+  const bool from_ampere =
+      origin.hardware_compatibility == "ampere_plus" &&
+      std::all_of(wanted.begin(), wanted.end(), [](int built) { return built >= kAmpere; });
+  if (std::find(wanted.begin(), wanted.end(), capability) != wanted.end() ||
+      (from_ampere ? capability >= kAmpere : wanted.empty())) {
+    return {};
+  }
+  std::string listed = from_ampere ? "SM80 and later" : "";
+  for (std::size_t index = 0; index < wanted.size() && !from_ampere; ++index) {
+    listed += (index == 0 ? "SM" : ", SM") + std::to_string(wanted[index]);
   }
   return {StatusCode::device_mismatch, "the plan was built for " + listed + "; this GPU (" + gpu +
                                            ") is SM" + std::to_string(capability) +

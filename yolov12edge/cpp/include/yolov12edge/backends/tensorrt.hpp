@@ -91,6 +91,7 @@ class TensorRtBackend final : public Backend {
     const Result<PlanOrigin> header = read_plan_header(*plan);
     if (!header) return header.status();
     const PlanOrigin origin = merge(*header, info.plan_origin);
+    if (Status status = check_platform(origin, this_platform()); !status.ok()) return status;
     if (Status status = check_version(origin, detail::kPlanBackend, detail::plan_library_version());
         !status.ok()) {
       return status;

@@ -36,10 +36,12 @@ class Backend {
 
   // Room for max_batch() images of 3 x height x width floats, R, G, B planes in 0..1.
   virtual float* input() noexcept = 0;
-  // (4 + classes) x anchors floats for each image of the last inference.
+  // (4 + classes) x anchors floats for each image of the last inference; those of further images
+  // mean nothing.
   virtual const float* output() const noexcept = 0;
 
-  // Runs the first `batch` images of input(); 1 <= batch <= max_batch().
+  // Runs the first `batch` images of input(); 1 <= batch <= max_batch(). A model of a fixed batch
+  // computes all of it, whatever is asked for.
   virtual Status infer(int batch) = 0;
 
   // Letterboxes images that lie in device memory straight into the model and runs it.

@@ -50,7 +50,9 @@ class OnnxRuntimeBackend final : public Backend {
   float* input() noexcept override { return input_.data(); }
   const float* output() const noexcept override { return output_.data(); }
 
-  Status infer(int /*batch*/) override {
+  Status infer(int batch) override {
+    // A model of a fixed batch runs all of it; what was not asked for is left over.
+    if (Status status = bind(model_->open_batch ? batch : max_batch()); !status.ok()) return status;
     const char* inputs[] = {model_->input_name.c_str()};
     const char* outputs[] = {model_->output_name.c_str()};
     const OrtValue* fed[] = {input_value_.get()};
@@ -74,6 +76,7 @@ class OnnxRuntimeBackend final : public Backend {
     Owned<OrtSession> session;
     std::string input_name, output_name;
     Shape input_shape, output_shape;
+    bool open_batch = false;  // takes any number of images
 
     Status load(const Bytes& content, const ModelInfo& info, const BackendOptions& options) {
       api = OrtGetApiBase()->GetApi(ORT_API_VERSION);
@@ -130,6 +133,7 @@ class OnnxRuntimeBackend final : public Backend {
       }
       if (inputs != 1 || input_shape.size() != 4 || output_shape.size() != 3) return no_detector();
       const Shape described{options.batch, 3, info.letterbox.height, info.letterbox.width};
+      open_batch = input_shape[0] < 1 && output_shape[0] < 1;
       for (std::size_t index = 0; index < 4; ++index) {
         if (input_shape[index] < 1) input_shape[index] = described[index];
       }
@@ -219,29 +223,39 @@ class OnnxRuntimeBackend final : public Backend {
 
   static Result<std::unique_ptr<Backend>> instance(std::shared_ptr<const Model> model) {
     std::unique_ptr<OnnxRuntimeBackend> backend(new OnnxRuntimeBackend(std::move(model)));
-    if (Status status = backend->bind(); !status.ok()) return status;
+    backend->input_.assign(count_of(backend->model_->input_shape), 0.0F);
+    backend->output_.assign(count_of(backend->model_->output_shape), 0.0F);
+    if (Status status = backend->bind(backend->max_batch()); !status.ok()) return status;
     return std::unique_ptr<Backend>(std::move(backend));
   }
 
-  Status bind() {
+  // Lets the session read and write the first `batch` images of the buffers.
+  Status bind(int batch) {
+    if (batch == batch_) return {};
+    batch_ = 0;
     const OrtApi* api = model_->api;
     Owned<OrtMemoryInfo> memory;
     Status status = model_->create(api->ReleaseMemoryInfo, memory, [&](OrtMemoryInfo** out) {
       return api->CreateCpuMemoryInfo(OrtArenaAllocator, OrtMemTypeDefault, out);
     });
-    const auto wrap = [&](std::vector<float>& values, const Shape& shape, Owned<OrtValue>& owner) {
-      std::size_t count = 1;
-      for (const std::int64_t length : shape) count *= static_cast<std::size_t>(length);
-      values.assign(count, 0.0F);
+    const auto wrap = [&](std::vector<float>& values, Shape shape, Owned<OrtValue>& owner) {
+      shape[0] = batch;
       return model_->create(api->ReleaseValue, owner, [&](OrtValue** out) {
         return api->CreateTensorWithDataAsOrtValue(
-            memory.get(), values.data(), count * sizeof(float), shape.data(), shape.size(),
-            ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, out);
+            memory.get(), values.data(), count_of(shape) * sizeof(float), shape.data(),
+            shape.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, out);
       });
     };
     if (status.ok()) status = wrap(input_, model_->input_shape, input_value_);
     if (status.ok()) status = wrap(output_, model_->output_shape, output_value_);
+    if (status.ok()) batch_ = batch;
     return status;
+  }
+
+  static std::size_t count_of(const Shape& shape) noexcept {
+    std::size_t count = 1;
+    for (const std::int64_t length : shape) count *= static_cast<std::size_t>(length);
+    return count;
   }
 
   static int side(const Shape& shape, std::size_t index) noexcept {
@@ -251,6 +265,7 @@ class OnnxRuntimeBackend final : public Backend {
   std::shared_ptr<const Model> model_;
   std::vector<float> input_, output_;
   Owned<OrtValue> input_value_, output_value_;
+  int batch_ = 0;  // images that the values hold
 };
 
 }  // namespace yolov12edge

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,17 +21,11 @@ class OpenVinoBackend final : public Backend {
  public:
   static Result<std::unique_ptr<Backend>> open(const std::string& folder, const ModelInfo& info,
                                                const BackendOptions& options) {
-    const Result<Bytes> content = read_model_file(folder, info.onnx);
+    Result<Bytes> content = read_model_file(folder, info.onnx);
     if (!content) return content.status();
     try {
       auto model = std::make_shared<Model>();
-      const auto graph = model->core.read_model(join_path(folder, info.onnx.name));
-      if (Status status = fix_batch(*graph, info, options); !status.ok()) return status;
-      ov::AnyMap settings{{ov::hint::performance_mode.name(), ov::hint::PerformanceMode::LATENCY},
-                          {ov::hint::inference_precision.name(), ov::element::f32}};
-      if (options.threads > 0) settings[ov::inference_num_threads.name()] = options.threads;
-      model->compiled = model->core.compile_model(graph, "CPU", settings);
-      if (Status status = model->describe(info); !status.ok()) return status;
+      if (Status status = model->load(*content, info, options); !status.ok()) return status;
       return std::unique_ptr<Backend>(new OpenVinoBackend(std::move(model)));
     } catch (const std::exception& error) {
       return Status(StatusCode::model_damaged, "OpenVINO cannot load " + info.onnx.name + ": " +
@@ -47,9 +42,13 @@ class OpenVinoBackend final : public Backend {
   float* input() noexcept override { return input_; }
   const float* output() const noexcept override { return output_; }
 
-  Status infer(int /*batch*/) override {
+  Status infer(int batch) override {
     try {
-      request_.infer();
+      if (batch < max_batch() && model_->open_batch) {
+        infer_part(static_cast<std::size_t>(batch));
+      } else {
+        request_.infer();
+      }
       return {};
     } catch (const std::exception& error) {
       return {StatusCode::runtime_failure, "OpenVINO failed: " + last_line(error.what())};
@@ -68,15 +67,50 @@ class OpenVinoBackend final : public Backend {
   // What clones share.
   struct Model {
     ov::Core core;
+    ov::AnyMap settings;
     ov::CompiledModel compiled;
-    ov::Output<const ov::Node> output;
+    std::shared_ptr<ov::Model> open_batch;  // the graph as it was, where it takes any batch
     ov::Shape input_shape, output_shape;
-    std::string description;
+    std::string output_name, description;
+
+    // Loads the bytes that were checked, not the file once more.
+    Status load(const Bytes& content, const ModelInfo& info, const BackendOptions& options) {
+      settings = {{ov::hint::performance_mode.name(), ov::hint::PerformanceMode::LATENCY},
+                  {ov::hint::inference_precision.name(), ov::element::f32}};
+      if (options.threads > 0) settings[ov::inference_num_threads.name()] = options.threads;
+      const auto graph =
+          core.read_model(std::string(content.begin(), content.end()), ov::Tensor());
+      if (graph->inputs().size() != 1 || graph->input().get_partial_shape().rank() != 4) {
+        return {StatusCode::model_mismatch, "not a detector: expected one image input"};
+      }
+      const ov::PartialShape shape = graph->input().get_partial_shape();
+      if (shape[0].is_dynamic() && options.batch > 1) open_batch = graph->clone();
+      fix_shape(*graph, info, options.batch);
+      compiled = core.compile_model(graph, "CPU", settings);
+      return describe(info);
+    }
+
+    // The model for fewer images than the full batch, compiled when it is first needed. Full batches
+    // keep one of fixed shapes, which is faster.
+    ov::CompiledModel& part() {
+      std::call_once(part_once_, [this] {
+        const auto graph = open_batch->clone();
+        ov::PartialShape shape(input_shape);
+        shape[0] = ov::Dimension(1, static_cast<ov::Dimension::value_type>(input_shape[0]) - 1);
+        graph->reshape(shape);
+        part_ = core.compile_model(graph, "CPU", settings);
+      });
+      return part_;
+    }
+
+    ov::Output<const ov::Node> output_of(const ov::CompiledModel& model) const {
+      return model.outputs().size() == 1 ? model.output() : model.output(output_name);
+    }
 
     Status describe(const ModelInfo& info) {
       const auto input = compiled.input();
-      output = compiled.outputs().size() == 1 ? compiled.output()
-                                              : compiled.output(info.output_name);
+      output_name = info.output_name;
+      const auto output = output_of(compiled);
       if (input.get_element_type() != ov::element::f32 ||
           output.get_element_type() != ov::element::f32) {
         return {StatusCode::unsupported, "the model's input and output have to be float32"};
@@ -93,26 +127,37 @@ class OpenVinoBackend final : public Backend {
                     core.get_property("CPU", ov::device::full_name);
       return {};
     }
+
+   private:
+    static void fix_shape(ov::Model& graph, const ModelInfo& info, int batch) {
+      const ov::PartialShape shape = graph.input().get_partial_shape();
+      if (shape.is_static()) return;
+      graph.reshape(ov::PartialShape{
+          shape[0].is_static() ? shape[0] : ov::Dimension(batch), 3,
+          shape[2].is_static() ? shape[2] : ov::Dimension(info.letterbox.height),
+          shape[3].is_static() ? shape[3] : ov::Dimension(info.letterbox.width)});
+    }
+
+    std::once_flag part_once_;
+    ov::CompiledModel part_;
   };
 
   explicit OpenVinoBackend(std::shared_ptr<Model> model)
       : model_(std::move(model)),
         request_(model_->compiled.create_infer_request()),
         input_(request_.get_input_tensor().data<float>()),
-        output_(request_.get_tensor(model_->output).data<const float>()) {}
+        output_(request_.get_tensor(model_->output_of(model_->compiled)).data<float>()) {}
 
-  static Status fix_batch(ov::Model& graph, const ModelInfo& info, const BackendOptions& options) {
-    if (graph.inputs().size() != 1 || graph.input().get_partial_shape().rank() != 4) {
-      return {StatusCode::model_mismatch, "not a detector: expected one image input"};
-    }
-    const ov::PartialShape shape = graph.input().get_partial_shape();
-    if (shape.is_dynamic()) {
-      graph.reshape(ov::PartialShape{
-          shape[0].is_static() ? shape[0] : ov::Dimension(options.batch), 3,
-          shape[2].is_static() ? shape[2] : ov::Dimension(info.letterbox.height),
-          shape[3].is_static() ? shape[3] : ov::Dimension(info.letterbox.width)});
-    }
-    return {};
+  void infer_part(std::size_t batch) {
+    ov::CompiledModel& part = model_->part();
+    if (!part_request_) part_request_ = part.create_infer_request();
+    const auto first = [batch](ov::Shape shape, float* values) {
+      shape[0] = batch;
+      return ov::Tensor(ov::element::f32, shape, values);
+    };
+    part_request_.set_input_tensor(first(model_->input_shape, input_));
+    part_request_.set_tensor(model_->output_of(part), first(model_->output_shape, output_));
+    part_request_.infer();
   }
 
   static int side(const ov::Shape& shape, std::ptrdiff_t index) noexcept {
@@ -127,9 +172,9 @@ class OpenVinoBackend final : public Backend {
   }
 
   std::shared_ptr<Model> model_;
-  ov::InferRequest request_;
+  ov::InferRequest request_, part_request_;
   float* input_;
-  const float* output_;
+  float* output_;
 };
 
 }  // namespace yolov12edge

@@ -8,6 +8,7 @@
 #include <limits>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -102,6 +103,10 @@ bool is_right(const Result<Detections>& found, int brightness) {
   if (found->empty()) return true;
   const auto& [box, confidence, class_id] = found->front();
   return confidence == score && class_id == 1 && box.left == 24 && box.right == 40;
+}
+
+bool says(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
 }
 
 void finds_in_image_pixels() {
@@ -257,6 +262,43 @@ void reports_a_failed_clone() {
   CHECK(AsyncDetector::create(detector, 0).status().code() == StatusCode::invalid_argument);
 }
 
+// A thread that the system refuses to start where only `left` may be.
+class ScarceThread {
+ public:
+  static inline int left = 0, joined = 0;
+
+  template <typename Function>
+  explicit ScarceThread(Function function) {
+    if (left-- == 0) {
+      throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again));
+    }
+    thread_ = std::thread(std::move(function));
+  }
+  void join() {
+    thread_.join();
+    ++joined;
+  }
+
+ private:
+  std::thread thread_;
+};
+
+void reports_a_thread_that_does_not_start() {
+  const Detector prototype = brightness_detector();
+  for (const int left : {0, 1, 2}) {
+    ScarceThread::left = left;
+    ScarceThread::joined = 0;
+    const auto refused = BasicAsyncDetector<ScarceThread>::create(prototype, 3);
+    CHECK(refused.status().code() == StatusCode::runtime_failure);
+    CHECK(says(refused.status().message(),
+               "cannot start worker " + std::to_string(left + 1) + " of 3: "));
+    CHECK(ScarceThread::joined == left);
+  }
+  ScarceThread::left = 3;
+  const auto background = BasicAsyncDetector<ScarceThread>::create(prototype, 3);
+  CHECK(background && is_right((*background)->submit(Frame(200).view()).get(), 200));
+}
+
 // What the self-test says of detections beside recorded ones of an FP16 model; "" where equal.
 std::string compared(const Detections& recorded, const Detections& found) {
   const std::vector<float> nothing((4 + 3) * 1, 0.0F);
@@ -267,10 +309,6 @@ std::string compared(const Detections& recorded, const Detections& found) {
 
 Detection detection(int class_id, float score, float left, float top = 0) {
   return {{left, top, left + 100, top + 100}, score, class_id};
-}
-
-bool says(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 void compares_detections_one_to_one() {
@@ -457,6 +495,7 @@ int main() {
   works_in_the_background();
   copies_frames_with_strides();
   reports_a_failed_clone();
+  reports_a_thread_that_does_not_start();
   compares_detections_one_to_one();
   compares_full_lists();
   checks_model_files();

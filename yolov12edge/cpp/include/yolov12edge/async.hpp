@@ -8,8 +8,11 @@
 #include <cstring>
 #include <deque>
 #include <future>
+#include <memory>
 #include <mutex>
 #include <new>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -18,13 +21,15 @@
 
 namespace yolov12edge {
 
-// Any thread may submit. The destructor finishes what is queued.
-class AsyncDetector {
+// Any thread may submit. The destructor finishes what is queued. `Thread` is another type than
+// std::thread in tests only.
+template <typename Thread>
+class BasicAsyncDetector {
  public:
-  // Fails where the prototype cannot be cloned for every worker. `queue` is the number of frames
-  // that may wait; submit() blocks while it is full.
-  static Result<std::unique_ptr<AsyncDetector>> create(const Detector& prototype, int workers = 1,
-                                                       int queue = 4) {
+  // Fails where the prototype cannot be cloned, or no thread be started, for every worker. `queue`
+  // is the number of frames that may wait; submit() blocks while it is full.
+  static Result<std::unique_ptr<BasicAsyncDetector>> create(const Detector& prototype,
+                                                            int workers = 1, int queue = 4) {
     if (workers < 1 || queue < 1) {
       return Status(StatusCode::invalid_argument, "workers and queue start at 1");
     }
@@ -34,20 +39,23 @@ class AsyncDetector {
       if (!detector) return detector.status();
       detectors.push_back(std::move(*detector));
     }
-    return std::unique_ptr<AsyncDetector>(
-        new AsyncDetector(std::move(detectors), static_cast<std::size_t>(queue)));
+    std::unique_ptr<BasicAsyncDetector> made(
+        new BasicAsyncDetector(std::move(detectors), static_cast<std::size_t>(queue)));
+    if (Status status = made->start(); !status.ok()) return status;
+    return made;
   }
 
-  AsyncDetector(const AsyncDetector&) = delete;
-  AsyncDetector& operator=(const AsyncDetector&) = delete;
+  BasicAsyncDetector(const BasicAsyncDetector&) = delete;
+  BasicAsyncDetector& operator=(const BasicAsyncDetector&) = delete;
 
-  ~AsyncDetector() {
+  // Also ends the workers of a create() that failed half way.
+  ~BasicAsyncDetector() {
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
     }
     filled_.notify_all();
-    for (std::thread& worker : workers_) worker.join();
+    for (Thread& worker : workers_) worker.join();
   }
 
   // Copies the frame and returns at once, unless the queue is full.
@@ -99,11 +107,21 @@ class AsyncDetector {
     }
   };
 
-  AsyncDetector(std::vector<Detector> detectors, std::size_t queue)
-      : queue_(queue), detectors_(std::move(detectors)) {
+  BasicAsyncDetector(std::vector<Detector> detectors, std::size_t queue)
+      : queue_(queue), detectors_(std::move(detectors)) {}
+
+  Status start() {
+    workers_.reserve(detectors_.size());
     for (Detector& detector : detectors_) {
-      workers_.emplace_back([this, &detector] { work(detector); });
+      try {
+        workers_.emplace_back([this, &detector] { work(detector); });
+      } catch (const std::system_error& error) {
+        return {StatusCode::runtime_failure,
+                "cannot start worker " + std::to_string(workers_.size() + 1) + " of " +
+                    std::to_string(detectors_.size()) + ": " + error.what()};
+      }
     }
+    return {};
   }
 
   void work(Detector& detector) {
@@ -135,7 +153,9 @@ class AsyncDetector {
   bool stopping_ = false;
   std::size_t queue_;
   std::vector<Detector> detectors_;
-  std::vector<std::thread> workers_;
+  std::vector<Thread> workers_;
 };
+
+using AsyncDetector = BasicAsyncDetector<std::thread>;
 
 }  // namespace yolov12edge

@@ -93,13 +93,13 @@ class OpenVinoBackend final : public Backend {
     // The model for fewer images than the full batch, compiled when it is first needed. Full batches
     // keep one of fixed shapes, which is faster.
     ov::CompiledModel& part() {
-      std::call_once(part_once_, [this] {
-        const auto graph = open_batch->clone();
+      const std::lock_guard lock(part_mutex_);
+      if (!part_) {
         ov::PartialShape shape(input_shape);
         shape[0] = ov::Dimension(1, static_cast<ov::Dimension::value_type>(input_shape[0]) - 1);
-        graph->reshape(shape);
-        part_ = core.compile_model(graph, "CPU", settings);
-      });
+        open_batch->reshape(shape);
+        part_ = core.compile_model(open_batch, "CPU", settings);
+      }
       return part_;
     }
 
@@ -138,7 +138,7 @@ class OpenVinoBackend final : public Backend {
           shape[3].is_static() ? shape[3] : ov::Dimension(info.letterbox.width)});
     }
 
-    std::once_flag part_once_;
+    std::mutex part_mutex_;
     ov::CompiledModel part_;
   };
 

@@ -38,6 +38,7 @@ CAPACITY = 300
 
 def main() -> None:
     library = ctypes.CDLL(sys.argv[1])
+    library.yolov12edge_version.restype = ctypes.c_char_p
     library.yolov12edge_class_name.restype = ctypes.c_char_p
     library.yolov12edge_last_error.restype = ctypes.c_char_p
     library.yolov12edge_status_name.restype = ctypes.c_char_p
@@ -74,7 +75,9 @@ def main() -> None:
     assert library.yolov12edge_class_name(detector, classes) is None
     for one in (clone, detector):
         library.yolov12edge_close(one)
-    print(json.dumps({"count": len(boxes), "boxes": boxes, "names": names, "errors": errors}))
+    versions = [library.yolov12edge_version().decode(), library.yolov12edge_abi_version()]
+    answer = {"count": len(boxes), "boxes": boxes, "names": names, "errors": errors}
+    print(json.dumps(answer | {"versions": versions}))
 
 
 if __name__ == "__main__":

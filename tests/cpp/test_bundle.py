@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import numpy as np
 import pytest
 
 import yolov12edge.cli
-from tests.cpp.toolchain import STRICT, compile_source, run, skip_without_openvino, tool
+from tests.cpp.toolchain import CPP, STRICT, compile_source, run, skip_without_openvino, tool
 from yolov12edge.cli import bundle
 from yolov12edge.data import load_dataset, read_image, to_batch
 from yolov12edge.data.synthetic import NAMES, make_scene
@@ -203,6 +204,30 @@ def test_c_interface(project: Project, build: Path) -> None:
     np.testing.assert_allclose(answer["boxes"], expected.boxes, atol=1e-3)
     assert answer["names"] == list(read_manifest(project.run).model.names)
     assert answer["errors"] == ["file not found", "invalid argument", "invalid argument"]
+    assert answer["versions"] == [yolov12edge.__version__, 1]
+
+
+def declared_functions() -> list[str]:
+    header = (CPP / "include/yolov12edge/capi.h").read_text()
+    return sorted(re.findall(r"YOLOV12EDGE_API [^(]*?(yolov12edge_\w+)\(", header))
+
+
+def exported(library: Path) -> list[str]:
+    symbols = run(tool("nm"), "-D", "--defined-only", library).stdout.decode().splitlines()
+    return sorted(line.split()[-1] for line in symbols)
+
+
+def test_the_c_library_exports_its_functions_and_no_others(build: Path) -> None:
+    assert len(declared_functions()) == 10
+    own = [name for name in exported(build / "libyolov12edge_c.so") if "yolov12edge" in name]
+    assert own == declared_functions()
+
+
+def test_c_interface_compiled_in_exports_nothing(tmp_path: Path) -> None:
+    flags = ("-shared", "-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden", "-iquote")
+    replay = (str(Path(__file__).parent / "replay"), "-DYOLOV12EDGE_STATIC")
+    library = compile_source("g++", CPP / "src/capi.cpp", tmp_path / "app.so", *flags, *replay)
+    assert not [name for name in exported(library) if "yolov12edge" in name]
 
 
 def test_installed_package_is_found(build: Path, tmp_path: Path) -> None:

@@ -59,6 +59,10 @@ Status hand_over(Result<yolov12edge::Detector> opened, yolov12edge_detector** de
 
 extern "C" {
 
+const char* yolov12edge_version(void) { return YOLOV12EDGE_VERSION; }
+
+int32_t yolov12edge_abi_version(void) { return YOLOV12EDGE_ABI_VERSION; }
+
 yolov12edge_status yolov12edge_open(const char* folder, int32_t threads, int32_t device,
                                     yolov12edge_detector** detector) {
   return guarded([&]() -> Status {

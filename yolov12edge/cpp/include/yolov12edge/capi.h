@@ -5,8 +5,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(_WIN32)
+#define YOLOV12EDGE_VERSION "0.1.0"
+/* Raised where a program compiled against an older header would break. */
+#define YOLOV12EDGE_ABI_VERSION 1
+
+/* Define YOLOV12EDGE_STATIC where src/capi.cpp is compiled into the program itself, or into a
+   library that is not to offer these functions. CMake defines yolov12edge_c_EXPORTS where it
+   compiles the shared library. */
+#if defined(YOLOV12EDGE_STATIC)
+#define YOLOV12EDGE_API
+#elif defined(_WIN32) && defined(yolov12edge_c_EXPORTS)
 #define YOLOV12EDGE_API __declspec(dllexport)
+#elif defined(_WIN32)
+#define YOLOV12EDGE_API __declspec(dllimport)
 #else
 #define YOLOV12EDGE_API __attribute__((visibility("default")))
 #endif
@@ -63,6 +74,11 @@ typedef struct yolov12edge_options {
 
 /* One detector serves one thread at a time; clones share the weights. */
 typedef struct yolov12edge_detector yolov12edge_detector;
+
+/* Of the library that is loaded: YOLOV12EDGE_VERSION and YOLOV12EDGE_ABI_VERSION when it was
+   compiled. A program that loads it at run time compares the latter with its own. */
+YOLOV12EDGE_API const char* yolov12edge_version(void);
+YOLOV12EDGE_API int32_t yolov12edge_abi_version(void);
 
 /* Opens the model in `folder` that this library was compiled for. `threads`: CPU threads of one
    inference, 0 for the runtime's choice; `device`: number of the GPU. */

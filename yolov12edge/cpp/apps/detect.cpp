@@ -1,5 +1,6 @@
 // Pictures in, annotated PNGs and one JSON document out.
 
+#include <cstddef>
 #include <cstdio>
 #include <string>
 #include <vector>

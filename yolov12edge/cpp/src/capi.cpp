@@ -1,6 +1,7 @@
 #include "yolov12edge/capi.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <exception>
 #include <new>
 #include <string>

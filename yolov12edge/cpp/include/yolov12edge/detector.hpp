@@ -1,6 +1,7 @@
 // Images in, detections out.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <memory>

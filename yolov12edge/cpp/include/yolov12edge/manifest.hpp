@@ -1,6 +1,7 @@
 // Optional: read manifest.json at run time instead of compiling model_constants.hpp in.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "yolov12edge/detail/json.hpp"
+#include "yolov12edge/image.hpp"
 #include "yolov12edge/model_file.hpp"
 #include "yolov12edge/model_info.hpp"
 #include "yolov12edge/status.hpp"

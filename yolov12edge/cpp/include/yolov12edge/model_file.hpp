@@ -1,6 +1,7 @@
 // Model files read whole and checked against their description before a runtime sees them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <limits>

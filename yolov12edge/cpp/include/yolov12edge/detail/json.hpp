@@ -1,6 +1,7 @@
 // A small JSON reader (RFC 8259) for manifests: bounded depth, no exceptions.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "compare.hpp"
+#include "statistics.hpp"
 #include "yolov12edge/async.hpp"
 #include "yolov12edge/detector.hpp"
 #include "yolov12edge/manifest.hpp"
@@ -338,6 +339,17 @@ void compares_detections_one_to_one() {
   CHECK(says(compared(two, {two[0], two[1], detection(1, 0.7F, 326)}), "is extra"));  // 0.59
 }
 
+// The numbers are NumPy's.
+void summarizes_times() {
+  std::vector<double> times;
+  for (int index = 0; index < 25; ++index) times.push_back((index * 7 + 3) % 25 + 1);
+  CHECK(apps::percentile(times, 0) == 1 && apps::percentile(times, 1) == 25);
+  CHECK(apps::median(times) == 13 && std::fabs(apps::percentile(times, 0.9) - 22.6) < 1e-12);
+  CHECK(apps::undisturbed(times) == 2 && apps::mean(times) == 13);
+  CHECK(std::fabs(apps::standard_deviation(times) - 7.3598007219398721) < 1e-12);
+  CHECK(apps::undisturbed({4, 2, 3}) == 2 && apps::standard_deviation({4}) == 0);
+}
+
 void compares_full_lists() {
   Detections recorded;
   for (int index = 0; index < DecodeOptions().max_detections; ++index) {
@@ -498,6 +510,7 @@ int main() {
   reports_a_thread_that_does_not_start();
   compares_detections_one_to_one();
   compares_full_lists();
+  summarizes_times();
   checks_model_files();
   hashes_as_the_standard_says();
   reads_plan_headers();

@@ -20,6 +20,7 @@ import pytest
 
 import yolov12edge.cli
 from tests.cpp.toolchain import CPP, STRICT, compile_source, run, skip_without_openvino, tool
+from yolov12edge.bench.report import Latency
 from yolov12edge.cli import bundle
 from yolov12edge.data import load_dataset, read_image, to_batch
 from yolov12edge.data.synthetic import NAMES, make_scene
@@ -177,11 +178,14 @@ def test_annotated_picture_is_a_png(project: Project, build: Path, tmp_path: Pat
     assert 0 < changed < 0.9
 
 
-def test_bench_reports_as_python_does(build: Path) -> None:
-    report = json.loads(run(build / "bench", "--runs", "10", "--threads", "1").stdout)
+def test_bench_reports_latency_and_stages(build: Path) -> None:
+    report = json.loads(run(build / "bench", "--runs", "30", "--threads", "1").stdout)
     latency = report["latency_ms"]
-    assert latency["n"] == 10
-    assert 0 < latency["min"] <= latency["p50"] <= latency["p90"] <= latency["p99"]
+    assert set(latency) == {*Latency.model_fields, "undisturbed"}
+    assert latency["n"] == 30
+    order = ("min", "undisturbed", "p50", "p90", "p95", "p99", "max")
+    assert sorted(latency[name] for name in order) == [latency[name] for name in order]
+    assert latency["min"] > 0
     assert set(report["stages_ms"]) == {"preprocess", "infer", "postprocess"}
     assert report["input_shape"] == [1, 3, 320, 320]
 

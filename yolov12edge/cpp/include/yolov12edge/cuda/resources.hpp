@@ -55,7 +55,7 @@ inline Status allocate(std::size_t bytes, PinnedMemory& memory) {
   return check(error, "allocate pinned memory");
 }
 
-// Whether the GPU shares the host's memory, as on a Jetson, and can use the host's buffers in place.
+// Whether the GPU shares the host's memory, as on a Jetson, and can use buffers there in place.
 inline bool shares_host_memory(int device) {
   int integrated = 0, maps = 0;
   return cudaDeviceGetAttribute(&integrated, cudaDevAttrIntegrated, device) == cudaSuccess &&

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,23 +12,36 @@ import pytest
 from yolov12edge.errors import CheckpointError, GateFailed
 from yolov12edge.runtime.golden import GoldenInputs, check_on_device, check_outputs, read_golden
 
-SIDE = 32
+SIDE, CLASSES, ANCHORS = 32, 2, 40
 
 
 def golden(counts: tuple[int, ...] = (2, 0)) -> GoldenInputs:
     rng = np.random.default_rng(0)
     total = sum(counts)
+    corners = rng.uniform(0, SIDE / 2, (total, 2))
     return GoldenInputs(
         images=rng.integers(0, 256, (len(counts), 3, SIDE, SIDE), np.uint8),
         counts=np.array(counts, np.int64),
-        boxes=rng.random((total, 4), np.float32),
-        scores=rng.random(total, np.float32),
-        classes=np.zeros(total, np.int64),
+        boxes=np.concatenate([corners, corners + SIDE / 3], axis=1).astype(np.float32),
+        scores=np.full(total, 0.8, np.float32),
+        classes=np.arange(total, dtype=np.int64) % CLASSES,
     )
 
 
+def answer(one: GoldenInputs, score: float = 0.9) -> np.ndarray:
+    """(N, 4 + classes, A): the detections of `one`, all at `score`; other anchors see nothing."""
+    outputs = np.zeros((len(one.counts), 4 + CLASSES, ANCHORS), np.float32)
+    starts = one.counts.cumsum() - one.counts
+    for output, start, count in zip(outputs, starts, one.counts, strict=True):
+        for anchor, found in enumerate(range(start, start + count)):
+            left, top, right, bottom = one.boxes[found]
+            output[:4, anchor] = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
+            output[4 + one.classes[found], anchor] = score
+    return outputs
+
+
 class Device:
-    """A runner that scores every image alike."""
+    """A runner that sees what `golden()` has, at one score."""
 
     name = "tensorrt"
     input_shape = (None, 3, SIDE, SIDE)
@@ -38,7 +52,9 @@ class Device:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         self.seen = images
-        return np.full((len(images), 6, 7), self.score, np.float32)
+        outputs = answer(golden(), self.score)
+        outputs[:, 4:, -1] = self.score if not np.isfinite(self.score) else 0
+        return outputs
 
 
 @pytest.fixture
@@ -84,11 +100,72 @@ def test_nothing_found_where_nothing_is_is_no_failure(tmp_path: Path) -> None:
 
 
 def test_detections_on_other_images_do_not_excuse_silence() -> None:
-    outputs = np.zeros((2, 6, 7), np.float32)
-    outputs[1] = 0.9
-    with pytest.raises(GateFailed):
-        check_outputs(Path("engine.plan"), outputs, golden((2, 0)))
+    outputs = answer(golden((2, 1)))
     check_outputs(Path("engine.plan"), outputs, golden((2, 1)))
+    outputs[0, 4:] = 0
+    with pytest.raises(GateFailed, match="finds 1 of 3 objects again"):
+        check_outputs(Path("engine.plan"), outputs, golden((2, 1)))
+    with pytest.raises(GateFailed, match="finds nothing"):
+        check_outputs(Path("engine.plan"), outputs, golden((2, 0)))
+
+
+def elsewhere(outputs: np.ndarray) -> None:
+    outputs[:, :2] += SIDE
+
+
+def of_other_classes(outputs: np.ndarray) -> None:
+    outputs[:, 4:] = outputs[:, :3:-1].copy()
+
+
+def with_invented_ones(outputs: np.ndarray) -> None:
+    outputs[:, :4, 10:20] = np.array([2, 30, 3, 3])[:, None]
+    outputs[:, 4, 10:20] = 0.99
+
+
+def everywhere(outputs: np.ndarray) -> None:
+    outputs[:, 4:] = 0.9
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (elsewhere, "finds 0 of 3 objects again that the checkpoint clearly sees"),
+        (of_other_classes, "finds 0 of 3 objects again"),
+        (with_invented_ones, "of which the checkpoint knows nothing, at 20 of 23 anchors"),
+        (everywhere, "of which the checkpoint knows nothing"),
+    ],
+)
+def test_other_objects_are_nonsense(fault: Callable[[np.ndarray], None], says: str) -> None:
+    outputs = answer(golden((2, 1)))
+    fault(outputs)
+    with pytest.raises(GateFailed, match=says) as caught:
+        check_outputs(Path("engine.plan"), outputs, golden((2, 1)))
+    assert caught.value.exit_code == 6
+    assert caught.value.hint
+
+
+def test_drift_is_no_nonsense() -> None:
+    one = golden((3, 1))
+    outputs = answer(one, score=0.3)
+    outputs[:, 4:, 0][outputs[:, 4:, 0] > 0] = 0.6
+    outputs[:, :4] *= 1.05
+    outputs[0, 4:, 1] = 0.1
+    check_outputs(Path("engine.plan"), outputs, one)
+    outputs[0, 4:, 30] = 0.9
+    check_outputs(Path("engine.plan"), outputs, one)
+
+
+def test_objects_where_nothing_is_are_nonsense() -> None:
+    outputs = answer(golden((0, 0)))
+    with_invented_ones(outputs)
+    with pytest.raises(GateFailed, match="at 20 of 20 anchors"):
+        check_outputs(Path("engine.plan"), outputs, golden((0, 0)))
+
+
+def test_goldens_of_more_classes_are_refused() -> None:
+    outputs = answer(golden())[:, : 4 + 1]
+    with pytest.raises(CheckpointError, match="has 1 classes"):
+        check_outputs(Path("engine.plan"), outputs, golden())
 
 
 def test_runtimes_judged_at_export_are_not_asked_again(plan: Path) -> None:

@@ -1,7 +1,10 @@
 """Golden inputs: images with what the checkpoint found on them, to check a plan where it runs.
 
-An engine can be fast and wrong on one device only: NaN from FP16, or no detections at all because
-an input is taken for another type. `golden.npz` beside the artifact lets that be seen at once.
+An engine can be fast and wrong on one device only: NaN from FP16, no detections at all because an
+input is taken for another type, or other objects than are there. `golden.npz` beside the artifact
+lets that be seen at once. It tells nonsense from drift, no more: half of what the checkpoint
+clearly sees may be lost, and half of what the engine clearly sees be new. `yolov12edge verify`
+judges drift.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from yolov12edge.boxes import cxcywh_to_xyxy, pairwise_iou
 from yolov12edge.errors import CheckpointError, GateFailed
 from yolov12edge.run.names import GOLDEN_FILE
 from yolov12edge.runtime.runner import FloatArray, Runner
@@ -21,6 +25,10 @@ GOLDEN_SCHEMA_VERSION = 1
 MAX_GOLDEN_BYTES = 256 << 20
 # Above this score a detection counts; as predict shows them.
 CONFIDENCE = 0.25
+# From this score on one side has to have what the other finds, in the same place and class.
+CLEAR = 0.5
+SAME_PLACE_IOU = 0.5
+LEAST_SHARE = 0.5
 # Runtimes that are judged at export already, on the machine at hand.
 PORTABLE_RUNTIMES = ("torch", "onnxruntime", "openvino")
 
@@ -92,7 +100,8 @@ def check_on_device(path: Path, runner: Runner) -> None:
 
     Raises:
         CheckpointError: golden.npz is damaged, or of another image size.
-        GateFailed: the artifact yields NaN, or nothing where the reference found something.
+        GateFailed: the artifact yields NaN, nothing where the reference found something, or
+            mostly other objects.
     """
     golden_path = Path(path).with_name(GOLDEN_FILE)
     if runner.name in PORTABLE_RUNTIMES or not golden_path.is_file():
@@ -112,8 +121,14 @@ def check_outputs(path: Path, outputs: FloatArray, golden: GoldenInputs) -> None
     """Judge (N, 4 + classes, A) outputs on the golden images.
 
     Raises:
+        CheckpointError: the goldens have classes that the outputs do not.
         GateFailed: as `check_on_device`.
     """
+    if golden.classes.size and int(golden.classes.max()) >= outputs.shape[1] - 4:
+        raise CheckpointError(
+            f"{path} has {outputs.shape[1] - 4} classes, the golden.npz beside it more",
+            "build the engine from the ONNX file of the same run, or remove golden.npz",
+        )
     broken = int((~np.isfinite(outputs)).any(axis=(1, 2)).sum())
     if broken:
         raise GateFailed(
@@ -130,3 +145,49 @@ def check_outputs(path: Path, outputs: FloatArray, golden: GoldenInputs) -> None
             f"{int(golden.counts.sum())} detections",
             "compare it with the checkpoint: yolov12edge verify; or build it again from model.onnx",
         )
+    _check_objects(path, outputs, golden)
+
+
+def _check_objects(path: Path, outputs: FloatArray, golden: GoldenInputs) -> None:
+    """Raise GateFailed where most clear objects are lost, or most of those seen are new."""
+    ends = golden.counts.cumsum()
+    agreements = [
+        _agreement(output, golden.boxes[part], golden.scores[part], golden.classes[part])
+        for output, part in zip(outputs, map(slice, ends - golden.counts, ends), strict=True)
+    ]
+    clear, again, sure, known = (sum(counts) for counts in zip(*agreements, strict=True))
+    hint = "compare it with the checkpoint: yolov12edge verify; or build it again from model.onnx"
+    if again < LEAST_SHARE * clear:
+        raise GateFailed(
+            f"{path} finds {again} of {clear} objects again that the checkpoint clearly sees on "
+            "the golden images",
+            hint,
+        )
+    if known < LEAST_SHARE * sure:
+        raise GateFailed(
+            f"{path} clearly sees objects on the golden images of which the checkpoint knows "
+            f"nothing, at {sure - known} of {sure} anchors",
+            hint,
+        )
+
+
+def _agreement(
+    output: FloatArray,
+    boxes: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    classes: NDArray[np.int64],
+) -> tuple[int, int, int, int]:
+    """Compare a (4 + classes, A) output with the reference's detections on its image.
+
+    Returns:
+        the reference's clear detections, those of them that the output has; the output's anchors
+        that clearly see an object, those of them whose object the reference has.
+    """
+    if not output.shape[1]:
+        return int((scores >= CLEAR).sum()), 0, 0, 0
+    same_place = pairwise_iou(boxes, cxcywh_to_xyxy(output[:4].T)) >= SAME_PLACE_IOU
+    clear = scores >= CLEAR
+    again = (same_place & (output[4:][classes] > CONFIDENCE)).any(axis=1)
+    sure = output[4:].max(axis=0) >= CLEAR
+    known = (same_place & (classes[:, None] == output[4:].argmax(axis=0))).any(axis=0)
+    return int(clear.sum()), int((clear & again).sum()), int(sure.sum()), int((sure & known).sum())

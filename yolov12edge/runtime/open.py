@@ -100,7 +100,8 @@ def open_artifact(
 
     Raises:
         EdgeError: as `open_runner`, or CheckpointError where metadata and artifact disagree.
-        GateFailed: the artifact yields NaN, or nothing where the checkpoint found something.
+        GateFailed: the artifact yields NaN on the golden inputs, or sees nothing or mostly other
+            objects.
     """
     runner = open_runner(path, runtime, threads, imgsz)
     _, _, height, width = runner.input_shape

@@ -326,8 +326,9 @@ void compares_detections_one_to_one() {
   CHECK(says(compared(two, {two[0], detection(2, 0.8F, 300)}), "class 2 with 0.800"));
 
   // One recorded object excuses one detection only, wherever the second lies.
-  CHECK(says(compared(two, {two[0], two[1], two[1]}), "class 1 with 0.800 at 300.0,0.0 is there "
-                                                      "twice; 1 differ, 3 found, 2 recorded"));
+  CHECK(says(compared(two, {two[0], two[1], two[1]}),
+             "class 1 with 0.800 at 300.0,0.0 is there "
+             "twice; 1 differ, 3 found, 2 recorded"));
   CHECK(says(compared(two, {two[0], two[1], detection(1, 0.78F, 304)}), "is there twice"));
   CHECK(says(compared(two, {two[0], two[1], detection(1, 0.78F, 350)}), "is extra"));
 
@@ -335,7 +336,7 @@ void compares_detections_one_to_one() {
   CHECK(compared(two, {two[0], two[1], detection(2, 0.29F, 600)}).empty());
   CHECK(says(compared(two, {two[0], two[1], detection(2, 0.31F, 600)}), "class 2 with 0.310"));
   CHECK(compared({two[0], two[1], detection(2, 0.29F, 600)}, two).empty());
-  CHECK(compared(two, {two[0], two[1], detection(1, 0.7F, 318)}).empty());  // IoU 0.69
+  CHECK(compared(two, {two[0], two[1], detection(1, 0.7F, 318)}).empty());            // IoU 0.69
   CHECK(says(compared(two, {two[0], two[1], detection(1, 0.7F, 326)}), "is extra"));  // 0.59
 }
 

@@ -1,8 +1,8 @@
 // ONNX Runtime's C interface as far as the runtime uses it: pip's wheel has the library but not the
 // headers.
 //
-// The interface is a table of function pointers whose order never changes. `ORT_UNUSED(a, b)` stands
-// for the entries a to b. Compared with the header of 1.23.
+// The interface is a table of function pointers whose order never changes. `ORT_UNUSED(a, b)`
+// stands for the entries a to b. Compared with the header of 1.23.
 #pragma once
 
 #include <cstddef>

@@ -94,12 +94,15 @@ void print(const Summary& summary, Detector& detector, double preprocess, double
   std::printf("  \"input_shape\": [%d, 3, %d, %d],\n  \"warmup\": %zu,\n", backend.max_batch(),
               backend.height(), backend.width(), summary.warmup);
   std::printf("  \"latency_ms\": {");
-  const std::pair<const char*, double> latency[] = {
-      {"min", percentile(times, 0)},    {"undisturbed", apps::undisturbed(times)},
-      {"mean", apps::mean(times)},      {"p50", median(times)},
-      {"p90", percentile(times, 0.9)},  {"p95", percentile(times, 0.95)},
-      {"p99", percentile(times, 0.99)}, {"max", percentile(times, 1)},
-      {"std", apps::standard_deviation(times)}};
+  const std::pair<const char*, double> latency[] = {{"min", percentile(times, 0)},
+                                                    {"undisturbed", apps::undisturbed(times)},
+                                                    {"mean", apps::mean(times)},
+                                                    {"p50", median(times)},
+                                                    {"p90", percentile(times, 0.9)},
+                                                    {"p95", percentile(times, 0.95)},
+                                                    {"p99", percentile(times, 0.99)},
+                                                    {"max", percentile(times, 1)},
+                                                    {"std", apps::standard_deviation(times)}};
   for (const auto& [name, value] : latency) std::printf("\"%s\": %.4f, ", name, value);
   std::printf("\"n\": %zu},\n", times.size());
   std::printf("  \"throughput\": %.2f,\n", backend.max_batch() * 1e3 / median(times));
@@ -111,8 +114,8 @@ void print(const Summary& summary, Detector& detector, double preprocess, double
 
 int main(int argc, char** argv) {
   const apps::Arguments arguments(
-      argc, argv, kUsage,
-      {"--duration", "--runs", "--frame", "--threads", "--device", "--bundle"}, {"--copies"});
+      argc, argv, kUsage, {"--duration", "--runs", "--frame", "--threads", "--device", "--bundle"},
+      {"--copies"});
   int width = 0, height = 0;
   const std::string size = arguments.text("--frame", "1920x1080");
   if (!arguments.rest().empty() || std::sscanf(size.c_str(), "%dx%d", &width, &height) != 2 ||

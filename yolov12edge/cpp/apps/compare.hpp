@@ -65,8 +65,8 @@ inline Difference tensor_difference(const OutputView& recorded, const OutputView
   const std::vector<float> before = best_scores(recorded), here = best_scores(found);
   std::vector<float> ranked = before;
   const std::size_t rank = std::min<std::size_t>(ranked.size(), 50) - 1;
-  std::nth_element(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(rank),
-                   ranked.end(), std::greater<>());
+  std::nth_element(ranked.begin(), ranked.begin() + static_cast<std::ptrdiff_t>(rank), ranked.end(),
+                   std::greater<>());
   const float object = DecodeOptions().confidence, least = std::min(ranked[rank], object);
   std::string first;
   int differing = 0;
@@ -77,8 +77,8 @@ inline Difference tensor_difference(const OutputView& recorded, const OutputView
       if (std::fabs(value - expected) <= limit) return false;
       if (++differing == 1) {
         first = row < 4 ? kBoxRows[row] : "score of class " + std::to_string(row - 4);
-        first += formatted(" at anchor %d is %g, recorded %g", anchor,
-                           static_cast<double>(value), static_cast<double>(expected));
+        first += formatted(" at anchor %d is %g, recorded %g", anchor, static_cast<double>(value),
+                           static_cast<double>(expected));
       }
       return true;
     };
@@ -222,8 +222,8 @@ class DetectionComparison {
       const float x = output_.row(0)[anchor], half_width = output_.row(2)[anchor] / 2;
       const float y = output_.row(1)[anchor], half_height = output_.row(3)[anchor] / 2;
       if (scores[anchor] >= one.score - 2 * tolerance_.score &&
-          same_place(placement_.to_image({x - half_width, y - half_height, x + half_width,
-                                          y + half_height}),
+          same_place(placement_.to_image(
+                         {x - half_width, y - half_height, x + half_width, y + half_height}),
                      one.box)) {
         return true;
       }
@@ -246,8 +246,7 @@ class DetectionComparison {
 
   static std::string named(const Detection& detection) {
     return formatted("class %d with %.3f at %.1f,%.1f", detection.class_id,
-                     static_cast<double>(detection.score),
-                     static_cast<double>(detection.box.left),
+                     static_cast<double>(detection.score), static_cast<double>(detection.box.left),
                      static_cast<double>(detection.box.top));
   }
 

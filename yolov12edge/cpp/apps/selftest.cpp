@@ -253,8 +253,7 @@ int main(int argc, char** argv) {
   std::printf("%s, recorded with %s\n", detector->backend().description().c_str(),
               goldens->runtime.c_str());
   const bool same_runtime = goldens->runtime == YOLOV12EDGE_BACKEND_NAME;
-  const apps::Tolerance tolerance =
-      apps::tolerance_of(detector->info().precision, same_runtime);
+  const apps::Tolerance tolerance = apps::tolerance_of(detector->info().precision, same_runtime);
   int failed = 0;
   for (const Golden& golden : goldens->images) {
     if (!check(golden, *detector, tolerance)) ++failed;

@@ -30,7 +30,9 @@ class ReplayBackend final : public Backend {
   int height() const noexcept override { return info_.letterbox.height; }
   int width() const noexcept override { return info_.letterbox.width; }
   int classes() const noexcept override { return info_.classes(); }
-  int anchors() const noexcept override { return static_cast<int>(output_.size()) / (4 + classes()); }
+  int anchors() const noexcept override {
+    return static_cast<int>(output_.size()) / (4 + classes());
+  }
   float* input() noexcept override { return input_.data(); }
   const float* output() const noexcept override { return output_.data(); }
 

@@ -24,7 +24,7 @@ struct PlanOrigin {
   std::vector<int> compute_capabilities;  // 87 for SM 8.7; empty: unknown
   std::string hardware_compatibility = "none";  // or "ampere_plus", "same_compute_capability"
   bool version_compatible = false;              // later library versions may load it
-  std::string platform;  // "linux-aarch64"; empty: unknown
+  std::string platform;                         // "linux-aarch64"; empty: unknown
 };
 
 struct ModelInfo {

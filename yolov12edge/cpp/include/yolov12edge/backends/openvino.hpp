@@ -78,8 +78,7 @@ class OpenVinoBackend final : public Backend {
       settings = {{ov::hint::performance_mode.name(), ov::hint::PerformanceMode::LATENCY},
                   {ov::hint::inference_precision.name(), ov::element::f32}};
       if (options.threads > 0) settings[ov::inference_num_threads.name()] = options.threads;
-      const auto graph =
-          core.read_model(std::string(content.begin(), content.end()), ov::Tensor());
+      const auto graph = core.read_model(std::string(content.begin(), content.end()), ov::Tensor());
       if (graph->inputs().size() != 1 || graph->input().get_partial_shape().rank() != 4) {
         return {StatusCode::model_mismatch, "not a detector: expected one image input"};
       }
@@ -90,8 +89,8 @@ class OpenVinoBackend final : public Backend {
       return describe(info);
     }
 
-    // The model for fewer images than the full batch, compiled when it is first needed. Full batches
-    // keep one of fixed shapes, which is faster.
+    // The model for fewer images than the full batch, compiled when it is first needed. Full
+    // batches keep one of fixed shapes, which is faster.
     ov::CompiledModel& part() {
       const std::lock_guard lock(part_mutex_);
       if (!part_) {
@@ -132,10 +131,10 @@ class OpenVinoBackend final : public Backend {
     static void fix_shape(ov::Model& graph, const ModelInfo& info, int batch) {
       const ov::PartialShape shape = graph.input().get_partial_shape();
       if (shape.is_static()) return;
-      graph.reshape(ov::PartialShape{
-          shape[0].is_static() ? shape[0] : ov::Dimension(batch), 3,
-          shape[2].is_static() ? shape[2] : ov::Dimension(info.letterbox.height),
-          shape[3].is_static() ? shape[3] : ov::Dimension(info.letterbox.width)});
+      graph.reshape(
+          ov::PartialShape{shape[0].is_static() ? shape[0] : ov::Dimension(batch), 3,
+                           shape[2].is_static() ? shape[2] : ov::Dimension(info.letterbox.height),
+                           shape[3].is_static() ? shape[3] : ov::Dimension(info.letterbox.width)});
     }
 
     std::mutex part_mutex_;

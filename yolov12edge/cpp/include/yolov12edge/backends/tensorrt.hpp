@@ -343,9 +343,9 @@ class TensorRtBackend final : public Backend {
   }
 
   static Status refused(const std::string& what) {
-    return {StatusCode::runtime_failure,
-            std::string(detail::kPlanLibrary) + " refused to " + what + ": " +
-                detail::TensorRtLog::take_error("it gave no reason")};
+    return {StatusCode::runtime_failure, std::string(detail::kPlanLibrary) + " refused to " + what +
+                                             ": " +
+                                             detail::TensorRtLog::take_error("it gave no reason")};
   }
 
   std::size_t input_count() const noexcept {

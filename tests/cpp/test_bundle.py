@@ -345,7 +345,8 @@ def test_self_test_sees_a_wrong_tensor(project: Project, build: Path, tmp_path: 
 )
 def test_any_class_name_survives(names: list[str], project: Project, tmp_path: Path) -> None:
     manifest = read_manifest(project.run)
-    manifest.model.names = names
+    model = manifest.model.model_copy(update={"names": names})
+    manifest = manifest.model_copy(update={"model": model})
     header = tmp_path / "yolov12edge" / CONSTANTS.name
     header.parent.mkdir()
     header.write_text(render_constants(manifest, project.run / "model.onnx"), encoding="ascii")

@@ -19,7 +19,18 @@ import numpy as np
 import pytest
 
 import yolov12edge.cli
-from tests.cpp.toolchain import CPP, STRICT, compile_source, run, skip_without_openvino, tool
+from tests.cpp.toolchain import (
+    CPP,
+    HERE,
+    RTX,
+    STRICT,
+    STUBS,
+    compile_source,
+    run,
+    skip_without_openvino,
+    stub_flags,
+    tool,
+)
 from yolov12edge.bench.report import Latency
 from yolov12edge.cli import bundle
 from yolov12edge.data import load_dataset, read_image, to_batch
@@ -117,6 +128,30 @@ def test_clang_compiles_it_too(project: Project, tmp_path: Path) -> None:
     debug = "-DCMAKE_BUILD_TYPE=Debug"
     compiled = compile_bundle(project.folder, tmp_path / "build", "clang++", debug)
     assert b"PASSED: 3 of 3 images equal" in run(compiled / "selftest").stdout
+
+
+@pytest.mark.parametrize("backend", ["tensorrt", "tensorrt_rtx"])
+def test_bundle_compiles_and_links_with_tensorrt(
+    backend: str, project: Project, tmp_path: Path
+) -> None:
+    """All of it, found by CMake in a folder as NVIDIA's, with the fake as the library."""
+    version = RTX if backend == "tensorrt_rtx" else "10.13.0"
+    library = {"tensorrt": "nvinfer", "tensorrt_rtx": "tensorrt_rtx"}[backend]
+    root = tmp_path / "tensorrt"
+    (root / "lib").mkdir(parents=True)
+    shutil.copytree(STUBS, root / "include")
+    fake = (root / "lib" / f"lib{library}.so", HERE / "fake_gpu.cpp", *stub_flags(version))
+    run(tool("g++"), "-std=c++17", "-shared", "-fPIC", "-o", *fake)
+    shutil.copy(fake[0], root / "lib" / "libcudart.so")
+    words = (f"-DTENSORRT_ROOT={root}", f"-DCUDAToolkit_ROOT={root}")
+    numbers = [word for word in stub_flags(version) if word.startswith("-DSTUB")]
+    flags = f"-DCMAKE_CXX_FLAGS={' '.join([*STRICT, *numbers])}"
+    configure = (tool("cmake"), "-S", project.folder, "-B", tmp_path / "build", *words, flags)
+    run(*configure, f"-DYOLOV12EDGE_BACKEND={backend}", "-DCMAKE_BUILD_TYPE=Debug")
+    run(tool("cmake"), "--build", tmp_path / "build", "--parallel", "2")
+    done = subprocess.run([tmp_path / "build" / "selftest"], capture_output=True, text=True)
+    assert done.returncode == 12
+    assert "engine.plan" in done.stderr
 
 
 def python_detections(

@@ -13,11 +13,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.cpp.toolchain import CPP, HERE, SANITIZED, STRICT, compile_source, run, tool
+from tests.cpp.toolchain import (
+    CPP,
+    HERE,
+    RTX,
+    SANITIZED,
+    STRICT,
+    STUBS,
+    compile_source,
+    run,
+    stub_flags,
+    tool,
+)
 from tests.engine.guarded import VERSIONS, read_api
 
-STUBS = HERE / "stubs"
-RTX = "1.7.1"
 ALL_VERSIONS = (*VERSIONS, RTX)
 EVERYTHING = '#include "yolov12edge/open.hpp"\n#include "yolov12edge/async.hpp"\n'
 
@@ -46,14 +55,6 @@ METHODS = {
 }
 # Enumerations that Python has no need of: it returns a profile as a tuple.
 ONLY_IN_CPP = {"OptProfileSelector", "Severity"}
-
-
-def stub_flags(version: str) -> tuple[str, ...]:
-    """What makes the stubs those of a version."""
-    major, minor, patch = version.split(".")[:3]
-    backend = "TENSORRT_RTX" if version == RTX else "TENSORRT"
-    numbers = (f"-DSTUB_MAJOR={major}", f"-DSTUB_MINOR={minor}", f"-DSTUB_PATCH={patch}")
-    return (f"-I{STUBS}", *numbers, f"-DYOLOV12EDGE_BACKEND_{backend}")
 
 
 def declarations(version: str) -> str:

@@ -12,6 +12,8 @@ import yolov12edge
 
 CPP = Path(yolov12edge.__file__).parent / "cpp"
 HERE = Path(__file__).parent
+STUBS = HERE / "stubs"
+RTX = "1.7.1"
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion", "-Wshadow")
 SANITIZED = ("-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -53,3 +55,11 @@ def skip_without_openvino() -> Path:
     """OpenVINO's CMake folder; skips where the wheel is missing."""
     openvino = pytest.importorskip("openvino")
     return Path(openvino.__file__).parent / "cmake"
+
+
+def stub_flags(version: str) -> tuple[str, ...]:
+    """What makes the stubs of NVIDIA's headers those of a version."""
+    major, minor, patch = version.split(".")[:3]
+    backend = "TENSORRT_RTX" if version == RTX else "TENSORRT"
+    numbers = (f"-DSTUB_MAJOR={major}", f"-DSTUB_MINOR={minor}", f"-DSTUB_PATCH={patch}")
+    return (f"-I{STUBS}", *numbers, f"-DYOLOV12EDGE_BACKEND_{backend}")

@@ -6,6 +6,7 @@ kind, the last of the eight the payload's bytes; the others mean what `record` p
 
 from __future__ import annotations
 
+import itertools
 import struct
 import zlib
 from collections.abc import Sequence
@@ -154,26 +155,88 @@ def picture_cases(rng: np.random.Generator) -> list[PictureCase]:
         name = f"{index}{suffix} {image.shape} {depth.__name__}"
         cases.append(PictureCase(name, file, _rgb(file)))
         cases.append(PictureCase(f"{name}, cut", file[: len(file) // 2], None))
-    palette = _palette_png(rng)
-    cases.append(PictureCase("palette", palette, _rgb(palette)))
+    cases += _png_kinds(rng)
+    cases += _damaged_pngs(rng)
     return cases
 
 
-def _palette_png(rng: np.random.Generator) -> bytes:
-    """A PNG of 11 x 9 pixels in ten colours, every row with filter 0."""
-    rows = rng.integers(0, 10, (9, 11), np.uint8)
-    data = b"".join(b"\0" + row.tobytes() for row in rows)
+# Samples a pixel by PNG's numbers of kinds: gray, RGB, palette, gray and alpha, RGBA.
+_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# Where Adam7's seven passes start in a block of 8 x 8, and their steps.
+_ADAM7 = [
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+]
+
+
+def _png_kinds(rng: np.random.Generator) -> list[PictureCase]:
+    """Every depth of every kind, plain and interlaced."""
+    cases = []
+    for color in _SAMPLES:
+        depths = {0: (1, 2, 4, 8, 16), 3: (1, 2, 4, 8)}.get(color, (8, 16))
+        for depth, interlaced in itertools.product(depths, (False, True)):
+            file = _png(rng, depth, color, interlaced)
+            name = f"kind {color}, {depth} bits, interlaced {interlaced}"
+            cases.append(PictureCase(name, file, _rgb(file)))
+    return cases
+
+
+def _damaged_pngs(rng: np.random.Generator) -> list[PictureCase]:
+    sound = _png(rng, 8, 2, False)
+    cases = []
+    for name, at in (("header", 20), ("data", sound.index(b"IDAT") + 30), ("sum", len(sound) - 14)):
+        file = bytearray(sound)
+        file[at] ^= 0x55
+        cases.append(PictureCase(f"a wrong byte in the {name}", bytes(file), None))
+    few = _png(rng, 8, 3, False, colors=5)
+    cases.append(PictureCase("colours outside the palette", few, _rgb(few)))
+    cases.append(PictureCase("a bomb", bomb(1 << 20), None))
+    return cases
+
+
+def bomb(size: int) -> bytes:
+    """A PNG of one pixel whose data becomes that many bytes."""
+    return _png_file(1, 1, 8, 2, False, zlib.compress(bytes(size), 9))
+
+
+def _png(
+    rng: np.random.Generator, depth: int, color: int, interlaced: bool, colors: int | None = None
+) -> bytes:
+    """A PNG of noise whose rows have filter 0, its palette as long as the depth allows."""
+    height, width = (int(side) for side in rng.integers(1, 40, 2))
+    samples = rng.integers(0, 1 << depth, (height, width, _SAMPLES[color]), np.uint16)
+    passes = _ADAM7 if interlaced else [(0, 0, 1, 1)]
+    data = b""
+    for left, top, across, down in passes:
+        for row in samples[top::down, left::across]:
+            if row.size:
+                bits = row.reshape(-1, 1) >> np.arange(depth - 1, -1, -1) & 1
+                data += b"\0" + np.packbits(bits).tobytes()
+    palette = rng.integers(0, 256, 3 * (colors or 1 << depth), np.uint8).tobytes()
+    packed = zlib.compress(data)
+    return _png_file(width, height, depth, color, interlaced, packed, palette)
+
+
+def _png_file(
+    width: int,
+    height: int,
+    depth: int,
+    color: int,
+    interlaced: bool,
+    packed: bytes,
+    palette: bytes = b"",
+) -> bytes:
     chunks = [
-        (b"IHDR", struct.pack(">2I5B", 11, 9, 8, 3, 0, 0, 0)),
-        (b"PLTE", rng.integers(0, 256, 30, np.uint8).tobytes()),
-        (b"IDAT", zlib.compress(data)),
+        (b"IHDR", struct.pack(">2I5B", width, height, depth, color, 0, 0, interlaced)),
+        *([(b"PLTE", palette)] if color == 3 else []),
+        (b"IDAT", packed),
         (b"IEND", b""),
     ]
-    packed = (
+    framed = (
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         for kind, data in chunks
     )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(packed)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
 
 
 def _rgb(file: bytes) -> NDArray[np.uint8]:

@@ -15,12 +15,16 @@ from tests.cpp.toolchain import (
     HERE,
     SANITIZED,
     compile_source,
+    compile_with_png,
     run,
     skip_without_sanitizer,
     tool,
 )
 
-FUZZED = ("-O1", "-g", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all")
+FUZZED = (
+    *("-O1", "-g", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"),
+    "-DFUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION",
+)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +53,7 @@ def test_detector_on_aarch64(tmp_path: Path) -> None:
 
 def test_fuzzer_finds_nothing_in_a_moment(tmp_path: Path) -> None:
     skip_without_sanitizer("clang++", tmp_path, *SANITIZED)
-    program = compile_source("clang++", HERE / "fuzz.cpp", tmp_path / "fuzz", *FUZZED)
+    program = compile_with_png("clang++", HERE / "fuzz.cpp", tmp_path / "fuzz", *FUZZED)
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     for case in picture_cases(np.random.default_rng(0)):

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from tests.cpp.test_bundle import made_once
-from tests.cpp.toolchain import CPP, HERE, SANITIZED, compile_source, skip_without_sanitizer
+from tests.cpp.toolchain import CPP, HERE, SANITIZED, compile_with_png, skip_without_sanitizer
 from yolov12edge.data import Letterbox
 from yolov12edge.evaluate.detections import non_max_suppression
 from yolov12edge.pipeline.bundle.golden import write_goldens
@@ -103,7 +103,7 @@ def selftest(tmp_path_factory: pytest.TempPathFactory) -> SelfTest:
     def make(folder: Path) -> None:
         skip_without_sanitizer("g++", folder, *SANITIZED)
         replay = ("-iquote", str(HERE / "replay"), '-DYOLOV12EDGE_BUNDLE_DIR="."')
-        compile_source("g++", CPP / "apps/selftest.cpp", folder / "selftest", *replay, *SANITIZED)
+        compile_with_png("g++", CPP / "apps/selftest.cpp", folder / "selftest", *replay, *SANITIZED)
 
     return SelfTest(made_once(tmp_path_factory, "selftest", make) / "selftest")
 

@@ -14,6 +14,7 @@ CPP = Path(yolov12edge.__file__).parent / "cpp"
 HERE = Path(__file__).parent
 STUBS = HERE / "stubs"
 RTX = "1.7.1"
+LODEPNG = tuple(f"-DLODEPNG_NO_COMPILE_{part}" for part in ("ANCILLARY_CHUNKS", "CPP", "DISK"))
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Werror", "-Wconversion", "-Wshadow")
 SANITIZED = ("-O0", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
@@ -38,6 +39,14 @@ def compile_source(compiler: str, source: Path, target: Path, *flags: str) -> Pa
     includes = (f"-I{CPP / 'include'}", f"-I{CPP / 'apps'}")
     run(tool(compiler), "-std=c++17", *STRICT, *includes, *flags, source, "-o", target, "-pthread")
     return target
+
+
+def compile_with_png(compiler: str, source: Path, target: Path, *flags: str) -> Path:
+    """The same for a file that reads pictures; LodePNG is not held to our warnings."""
+    library, code = CPP / "third_party" / "lodepng", target.with_suffix(".lodepng.o")
+    run(tool(compiler), *LODEPNG, "-w", *flags, "-c", library / "lodepng.cpp", "-o", code)
+    png = ("-isystem", str(library), *LODEPNG, str(CPP / "apps" / "png.cpp"), str(code))
+    return compile_source(compiler, source, target, *flags, *png)
 
 
 def skip_without_sanitizer(compiler: str, folder: Path, *flags: str) -> None:

@@ -8,6 +8,7 @@
 #include "arguments.hpp"
 #include "draw.hpp"
 #include "image_file.hpp"
+#include "png.hpp"
 #include "yolov12edge/model_constants.hpp"
 #include "yolov12edge/open.hpp"
 
@@ -49,6 +50,7 @@ Status write_annotated(apps::Picture picture, const Detections& found, const Mod
     apps::draw(picture, *detection, info.class_names[static_cast<std::size_t>(detection->class_id)]);
   }
   const Bytes png = apps::encode_png(picture);
+  if (png.empty()) return {StatusCode::out_of_memory, "not enough memory to write " + path};
   std::FILE* file = std::fopen(path.c_str(), "wb");
   bool written = file != nullptr && std::fwrite(png.data(), 1, png.size(), file) == png.size();
   if (file != nullptr) written = std::fclose(file) == 0 && written;

@@ -8,10 +8,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <string>
-#include <vector>
 
 #include "font.hpp"
-#include "image_file.hpp"
+#include "picture.hpp"
 #include "yolov12edge/detection.hpp"
 
 namespace yolov12edge::apps {
@@ -80,56 +79,6 @@ inline void draw(Picture& picture, const Detection& detection, const std::string
   const bool bright = 2 * color[0] + 5 * color[1] + color[2] > 8 * 110;
   const Color ink = bright ? Color{0, 0, 0} : Color{255, 255, 255};
   draw_text(picture, label_left + scale, label_top + scale, scale, text, ink);
-}
-
-// The bytes of a PNG, without compression.
-inline Bytes encode_png(const Picture& picture) {
-  Bytes file{0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
-  const auto put = [](Bytes& out, std::uint32_t value) {
-    for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<std::uint8_t>(value >> shift));
-  };
-  const auto chunk = [&](const char* kind, const Bytes& data) {
-    put(file, static_cast<std::uint32_t>(data.size()));
-    const std::size_t start = file.size();
-    file.insert(file.end(), kind, kind + 4);
-    file.insert(file.end(), data.begin(), data.end());
-    std::uint32_t crc = ~0U;
-    for (std::size_t index = start; index < file.size(); ++index) {
-      crc ^= file[index];
-      for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (0xEDB88320U & (0U - (crc & 1)));
-    }
-    put(file, ~crc);
-  };
-  Bytes header;
-  put(header, static_cast<std::uint32_t>(picture.width));
-  put(header, static_cast<std::uint32_t>(picture.height));
-  header.insert(header.end(), {8, 2, 0, 0, 0});
-  chunk("IHDR", header);
-
-  Bytes data{0x78, 0x01};
-  std::uint32_t low = 1, high = 0;  // Adler-32
-  const std::size_t row_bytes = 3 * static_cast<std::size_t>(picture.width);
-  const std::size_t total = (row_bytes + 1) * static_cast<std::size_t>(picture.height);
-  for (std::size_t at = 0; at < total;) {
-    const std::size_t length = std::min<std::size_t>(total - at, 65535);
-    const auto size = static_cast<std::uint16_t>(length);
-    data.push_back(at + length == total ? 1 : 0);
-    for (const int value : {size & 255, size >> 8, ~size & 255, ~size >> 8 & 255}) {
-      data.push_back(static_cast<std::uint8_t>(value));
-    }
-    for (const std::size_t end = at + length; at < end; ++at) {
-      const std::size_t row = at / (row_bytes + 1), column = at % (row_bytes + 1);
-      const std::uint8_t byte =
-          column == 0 ? std::uint8_t{0} : picture.pixels[row * row_bytes + column - 1];
-      data.push_back(byte);
-      low = (low + byte) % 65521;
-      high = (high + low) % 65521;
-    }
-  }
-  put(data, high << 16 | low);
-  chunk("IDAT", data);
-  chunk("IEND", {});
-  return file;
 }
 
 }  // namespace yolov12edge::apps

@@ -2,6 +2,7 @@
 
 OUT/CMakeLists.txt, README.md, cmake/   the build
 OUT/include/, src/, apps/               the runtime, generated constants included
+OUT/third_party/                        libraries of others, with their licences
 OUT/model/                              the artifact, the plan if there is one, the manifest
 OUT/golden/                             images with the letterbox, tensor and detections that
                                         Python found; `selftest` compares with them
@@ -39,7 +40,7 @@ from yolov12edge.runtime import open_runner
 from yolov12edge.voice import Progress, no_progress
 
 SOURCES = Path(__file__).parents[2] / "cpp"
-COPIED = ("cmake", "include", "src", "apps")
+COPIED = ("cmake", "include", "src", "apps", "third_party")
 OWN_ENTRIES = ("CMakeLists.txt", "README.md", "model", "golden", *COPIED)
 CONSTANTS = Path("include/yolov12edge/model_constants.hpp")
 

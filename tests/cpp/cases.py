@@ -1,4 +1,4 @@
-"""Cases of letterboxing, decoding and picture files: records for host_tool, and Python's answers.
+"""Cases of letterboxing, decoding, pictures, JSON and hashes: records for host_tool, and answers.
 
 A record is eight int32 and two float32, little-endian, then its payload. The first number is the
 kind, the last of the eight the payload's bytes; the others mean what `record` puts there.
@@ -6,12 +6,15 @@ kind, the last of the eight the payload's bytes; the others mean what `record` p
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import json
 import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -134,6 +137,103 @@ class PictureCase:
         np.testing.assert_array_equal(pixels.reshape(self.pixels.shape), self.pixels, self.name)
 
 
+@dataclass(frozen=True)
+class JsonCase:
+    """A text that is JSON or not; Python's reader decides."""
+
+    text: bytes
+
+    def record(self) -> bytes:
+        return struct.pack("<8i2f", 4, 0, 0, 0, 0, 0, 0, len(self.text), 0, 0) + self.text
+
+    def check(self, answer: BytesIO) -> None:
+        (length,) = struct.unpack("<i", answer.read(4))
+        assert answer.read(length) == self.expected(), self.text
+
+    def expected(self) -> bytes:
+        """The value as host_tool describes it; objects keep equal names, numbers their digits."""
+        try:
+            document = json.loads(
+                self.text.decode(),
+                object_pairs_hook=lambda pairs: ("{", pairs),
+                parse_int=lambda digits: ("#", digits),
+                parse_float=lambda digits: ("#", digits),
+                parse_constant=_refuse,
+            )
+            return _described(document)
+        except ValueError:  # no JSON, or half a pair of surrogates in a string
+            return b"refused"
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _described(value: Any) -> bytes:
+    def text(content: str) -> bytes:
+        encoded = content.encode()
+        return str(len(encoded)).encode() + b":" + encoded
+
+    if value is None or isinstance(value, bool):
+        return {None: b"n", True: b"t", False: b"f"}[value]
+    if isinstance(value, str):
+        return b"s" + text(value)
+    if isinstance(value, list):
+        return b"[" + b"".join(map(_described, value)) + b"]"
+    mark, content = value
+    if mark == "#":
+        return b"#" + text(content)
+    return b"{" + b"".join(text(name) + _described(member) for name, member in content) + b"}"
+
+
+def json_cases(rng: np.random.Generator, count: int) -> list[JsonCase]:
+    """Random documents, most of them with a few characters changed, and how deep is too deep."""
+    alphabet = list('{}[],:"\\/u0123456789abcdefEe+-. \t\n\r\x0b\x1fntrsl\u00e9\U0001f697')
+    cases = [JsonCase(b"[" * depth + b"]" * depth) for depth in (1, 64, 65)]
+    for index in range(count):
+        text = list(json.dumps(_value(rng, 0), ensure_ascii=bool(index % 2)))
+        for _ in range(int(rng.integers(0, 4))):
+            at = int(rng.integers(0, len(text) + 1))
+            text[at : at + int(rng.integers(0, 2))] = [str(rng.choice(alphabet))]
+        cases.append(JsonCase("".join(text).encode()))
+    return cases
+
+
+def _value(rng: np.random.Generator, depth: int) -> Any:
+    kind = int(rng.integers(0, 9 if depth < 4 else 7))
+    if kind < 3:
+        return (None, True, False)[kind]
+    if kind == 3:
+        return int(rng.integers(-(10**12), 10**12))
+    if kind == 4:
+        return float(rng.normal()) * 10.0 ** int(rng.integers(-30, 30))
+    if kind in (5, 6):
+        return "".join(rng.choice(list('aZ 09"\\/\n\x01\u00fc\u3042\U0001f697'), 6))
+    items = [_value(rng, depth + 1) for _ in range(int(rng.integers(0, 4)))]
+    return items if kind == 7 else {f"key {index}": item for index, item in enumerate(items)}
+
+
+@dataclass(frozen=True)
+class HashCase:
+    """Bytes to hash, handed over in pieces."""
+
+    data: bytes
+    piece: int
+
+    def record(self) -> bytes:
+        return struct.pack("<8i2f", 5, self.piece, *[0] * 5, len(self.data), 0, 0) + self.data
+
+    def check(self, answer: BytesIO) -> None:
+        assert answer.read(64).decode() == hashlib.sha256(self.data).hexdigest(), len(self.data)
+
+
+def hash_cases(rng: np.random.Generator) -> list[HashCase]:
+    """Every length around two blocks, and a long one."""
+    return [
+        HashCase(rng.bytes(length), int(rng.integers(1, 200))) for length in (*range(140), 100_003)
+    ]
+
+
 def picture_cases(rng: np.random.Generator) -> list[PictureCase]:
     """PNG, BMP and PPM of every kind that is read, and the same files cut short."""
     cases = []
@@ -244,7 +344,7 @@ def _rgb(file: bytes) -> NDArray[np.uint8]:
     return cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
 
 
-Case = LetterboxCase | DecodeCase | PictureCase
+Case = LetterboxCase | DecodeCase | PictureCase | JsonCase | HashCase
 
 
 def letterbox_cases(rng: np.random.Generator, count: int) -> list[LetterboxCase]:

@@ -1,15 +1,19 @@
-// Runs recorded cases of letterbox, decode and picture files: binary records on stdin, results on
-// stdout.
+// Runs recorded cases of letterbox, decode, picture files, JSON and hashes: binary records on
+// stdin, results on stdout.
 //
 // A record is eight int32 and two floats, then its payload; see cases.py for the meanings.
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
+#include <string>
 #include <vector>
 
 #include "image_file.hpp"
 #include "yolov12edge/cuda/letterbox_job.hpp"
 #include "yolov12edge/decode.hpp"
+#include "yolov12edge/detail/json.hpp"
+#include "yolov12edge/detail/sha256.hpp"
 #include "yolov12edge/letterbox.hpp"
 
 namespace {
@@ -92,11 +96,67 @@ int picture(const Header& header) {
   return 0;
 }
 
+// The payload is a text; its value comes back as nested marks and texts, or "refused".
+void describe(const detail::Json& value, std::string& out) {
+  using Kind = detail::Json::Kind;
+  const auto put = [&out](const std::string& text) {
+    out += std::to_string(text.size()) + ":" + text;
+  };
+  switch (value.kind) {
+    case Kind::null: out += "n"; break;
+    case Kind::boolean: out += value.truth ? "t" : "f"; break;
+    case Kind::number: out += "#"; put(value.text); break;
+    case Kind::string: out += "s"; put(value.text); break;
+    case Kind::array:
+      out += "[";
+      for (const detail::Json& item : value.items) describe(item, out);
+      out += "]";
+      break;
+    case Kind::object:
+      out += "{";
+      for (const auto& [name, member] : value.members) {
+        put(name);
+        describe(member, out);
+      }
+      out += "}";
+      break;
+  }
+}
+
+int json(const Header& header) {
+  std::vector<char> text;
+  if (!read(text, static_cast<std::size_t>(header.payload))) return 1;
+  std::string described = "refused";
+  if (const auto value = detail::JsonReader({text.data(), text.size()}).read()) {
+    described.clear();
+    describe(*value, described);
+  }
+  const auto length = static_cast<std::int32_t>(described.size());
+  write(&length, 1);
+  write(described.data(), described.size());
+  return 0;
+}
+
+// The payload's SHA-256, 64 digits; a: bytes that are handed over at once.
+int hash(const Header& header) {
+  std::vector<std::uint8_t> data;
+  if (!read(data, static_cast<std::size_t>(header.payload))) return 1;
+  detail::Sha256 digest;
+  const auto piece = static_cast<std::size_t>(header.a);
+  for (std::size_t start = 0; start < data.size(); start += piece) {
+    digest.update(data.data() + start, std::min(piece, data.size() - start));
+  }
+  write(digest.hex().data(), 64);
+  return 0;
+}
+
 int run(const Header& header) {
   switch (header.kind) {
     case 1: return letterbox(header);
     case 2: return decode(header);
     case 3: return picture(header);
+    case 4: return json(header);
+    case 5: return hash(header);
     default: return 1;
   }
 }

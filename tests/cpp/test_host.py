@@ -1,4 +1,4 @@
-"""Letterbox, decode and picture reading give what Python and OpenCV give, on every compiler."""
+"""Letterbox, decode, pictures, JSON and hashes: as Python and OpenCV do it, on every compiler."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from tests.cpp.cases import (
     bomb,
     check_answers,
     decode_cases,
+    hash_cases,
+    json_cases,
     letterbox_cases,
     picture_cases,
     records,
@@ -42,6 +44,7 @@ def test_two_thousand_random_cases_equal_python(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     answer(letterbox_cases(rng, 1000), program)
     answer(decode_cases(rng, 1000), program)
+    answer(json_cases(rng, 5000), program)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -51,7 +54,7 @@ def test_sanitizers_find_nothing(compiler: str, tmp_path: Path) -> None:
     program = compile_with_png(compiler, HERE / "host_tool.cpp", tmp_path / "host", *SANITIZED)
     rng = np.random.default_rng(1)
     cases = [*letterbox_cases(rng, 200), *decode_cases(rng, 200), *picture_cases(rng)]
-    answer(cases, program)
+    answer([*cases, *json_cases(rng, 2000), *hash_cases(rng)], program)
 
 
 def test_a_picture_gets_no_more_memory_than_its_pixels_need(tmp_path: Path) -> None:
@@ -86,4 +89,4 @@ def test_aarch64_gives_the_same(tmp_path: Path) -> None:
     program = compile_with_png("aarch64-linux-gnu-g++", source, target, "-O3", "-static")
     rng = np.random.default_rng(3)
     cases = [*letterbox_cases(rng, 200), *decode_cases(rng, 400), *picture_cases(rng)]
-    answer(cases, emulator, program)
+    answer([*cases, *hash_cases(rng)], emulator, program)

@@ -1,4 +1,8 @@
 // A small JSON reader (RFC 8259) for manifests: bounded depth, no exceptions.
+//
+// Written here because it is in a public header. nlohmann/json, 24,000 lines, would add 1.8 s to
+// every file that includes it, might meet another version of itself in the application, and
+// spends 1.2 GB on 16 MB of opening brackets, which this refuses at the 66th.
 #pragma once
 
 #include <cstddef>

@@ -225,6 +225,12 @@ def test_bench_reports_latency_and_stages(build: Path) -> None:
     assert report["input_shape"] == [1, 3, 320, 320]
 
 
+@pytest.mark.parametrize("size", ["640x480abc", "99999999999x1", "0x5", "640", "x", ""])
+def test_bench_refuses_a_frame_of_no_size(size: str, build: Path) -> None:
+    done = subprocess.run([build / "bench", "--frame", size], capture_output=True)
+    assert done.returncode == 2
+
+
 def test_c_interface(project: Project, build: Path) -> None:
     # In a process of its own: two copies of OpenVINO in one are not what an application has.
     script = Path(__file__).with_name("call_capi.py")

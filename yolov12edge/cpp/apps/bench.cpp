@@ -6,12 +6,14 @@
 // the cores, no rounds until a ratio is certain. Other work on the machine only makes calls longer,
 // so compare by `undisturbed`, the mean of the fastest tenth, or by `min`.
 
+#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -106,8 +108,21 @@ void print(const Summary& summary, Detector& detector, double preprocess, double
   for (const auto& [name, value] : latency) std::printf("\"%s\": %.4f, ", name, value);
   std::printf("\"n\": %zu},\n", times.size());
   std::printf("  \"throughput\": %.2f,\n", backend.max_batch() * 1e3 / median(times));
-  std::printf("  \"stages_ms\": {\"preprocess\": %.4f, \"infer\": %.4f, \"postprocess\": %.4f}\n}\n",
-              preprocess, median(times), postprocess);
+  std::printf(
+      "  \"stages_ms\": {\"preprocess\": %.4f, \"infer\": %.4f, \"postprocess\": %.4f}\n}\n",
+      preprocess, median(times), postprocess);
+}
+
+// "1920x1080" as width and height of 1 to 16384; zeros where the text is anything else.
+std::pair<int, int> parse_size(const std::string& text) {
+  std::pair<int, int> size;
+  const char *start = text.data(), *end = start + text.size();
+  const auto width = std::from_chars(start, end, size.first);
+  if (width.ec != std::errc() || width.ptr == end || *width.ptr != 'x') return {};
+  const auto height = std::from_chars(width.ptr + 1, end, size.second);
+  if (height.ec != std::errc() || height.ptr != end) return {};
+  const auto sensible = [](int side) { return side >= 1 && side <= 16384; };
+  return sensible(size.first) && sensible(size.second) ? size : std::pair<int, int>();
 }
 
 }  // namespace
@@ -116,12 +131,8 @@ int main(int argc, char** argv) {
   const apps::Arguments arguments(
       argc, argv, kUsage, {"--duration", "--runs", "--frame", "--threads", "--device", "--bundle"},
       {"--copies"});
-  int width = 0, height = 0;
-  const std::string size = arguments.text("--frame", "1920x1080");
-  if (!arguments.rest().empty() || std::sscanf(size.c_str(), "%dx%d", &width, &height) != 2 ||
-      width < 1 || height < 1 || width > 16384 || height > 16384) {
-    arguments.stop(2);
-  }
+  const auto [width, height] = parse_size(arguments.text("--frame", "1920x1080"));
+  if (!arguments.rest().empty() || width == 0) arguments.stop(2);
   BackendOptions options;
   options.threads = static_cast<int>(arguments.number("--threads", 0));
   options.device = static_cast<int>(arguments.number("--device", 0));
@@ -147,14 +158,14 @@ int main(int argc, char** argv) {
   }
   Status failure;
   const auto call = [&] {
-    if (Status status = backend.infer(backend.max_batch()); !status.ok()) failure = status;
+    if (Status status = backend.infer(backend.max_batch()); !status.ok())
+      failure = std::move(status);
   };
   const Summary summary = measure(call, arguments.number("--duration", 5),
                                   static_cast<std::size_t>(arguments.number("--runs", 0)));
   if (!failure.ok()) return apps::fail(failure);
   Decoder decoder;
-  const double preprocess =
-      stage([&] { (void)letterbox.to_tensor(frame, backend.input()); });
+  const double preprocess = stage([&] { (void)letterbox.to_tensor(frame, backend.input()); });
   const double postprocess = stage([&] { (void)decoder(detector->output(0), DecodeOptions()); });
   print(summary, *detector, preprocess, postprocess);
   return 0;

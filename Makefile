@@ -35,6 +35,9 @@ test: $(VENV)/installed
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	find tests/cpp yolov12edge/cpp -name third_party -prune -o \
+	    \( -name '*.[ch]pp' -o -name '*.h' -o -name '*.cu' \) -print0 | \
+	    xargs -0 $(BIN)/clang-format --dry-run --Werror
 	$(BIN)/mypy
 
 clean:

@@ -26,8 +26,8 @@ static_assert(same<decltype(&IExecutionContext::setTensorAddress),
                    bool (IExecutionContext::*)(char const*, void*) noexcept>);
 static_assert(same<decltype(&IExecutionContext::enqueueV3),
                    bool (IExecutionContext::*)(cudaStream_t) noexcept>);
-static_assert(same<decltype(&ICudaEngine::getNbIOTensors),
-                   std::int32_t (ICudaEngine::*)() const noexcept>);
+static_assert(
+    same<decltype(&ICudaEngine::getNbIOTensors), std::int32_t (ICudaEngine::*)() const noexcept>);
 static_assert(same<decltype(&ICudaEngine::getIOTensorName),
                    char const* (ICudaEngine::*)(std::int32_t) const noexcept>);
 static_assert(same<decltype(&ICudaEngine::getTensorIOMode),
@@ -36,22 +36,22 @@ static_assert(same<decltype(&ICudaEngine::getTensorDataType),
                    DataType (ICudaEngine::*)(char const*) const noexcept>);
 static_assert(same<decltype(&ICudaEngine::getTensorShape),
                    Dims (ICudaEngine::*)(char const*) const noexcept>);
-static_assert(same<decltype(&ICudaEngine::getProfileShape),
-                   Dims (ICudaEngine::*)(char const*, std::int32_t, OptProfileSelector)
-                       const noexcept>);
-static_assert(same<decltype(std::declval<ICudaEngine&>().createExecutionContext()),
-                   IExecutionContext*>);
+static_assert(
+    same<decltype(&ICudaEngine::getProfileShape),
+         Dims (ICudaEngine::*)(char const*, std::int32_t, OptProfileSelector) const noexcept>);
+static_assert(
+    same<decltype(std::declval<ICudaEngine&>().createExecutionContext()), IExecutionContext*>);
 static_assert(same<decltype(std::declval<IRuntime&>().deserializeCudaEngine(
                        std::declval<void const*>(), std::size_t{})),
                    ICudaEngine*>);
 #if NV_TENSORRT_MAJOR != 8 || NV_TENSORRT_MINOR >= 6
-static_assert(same<decltype(&IRuntime::setEngineHostCodeAllowed),
-                   void (IRuntime::*)(bool) noexcept>);
+static_assert(
+    same<decltype(&IRuntime::setEngineHostCodeAllowed), void (IRuntime::*)(bool) noexcept>);
 #endif
 static_assert(same<decltype(createInferRuntime(std::declval<ILogger&>())), IRuntime*>);
 static_assert(same<decltype(getInferLibVersion()), std::int32_t>);
-static_assert(same<decltype(&ILogger::log),
-                   void (ILogger::*)(ILogger::Severity, char const*) noexcept>);
+static_assert(
+    same<decltype(&ILogger::log), void (ILogger::*)(ILogger::Severity, char const*) noexcept>);
 
 // TensorRT: who deletes, and what numbers mean.
 static_assert(std::has_virtual_destructor_v<IRuntime> &&
@@ -75,9 +75,8 @@ static_assert(number(TensorIOMode::kNONE) == 0 && number(TensorIOMode::kINPUT) =
 static_assert(number(OptProfileSelector::kMIN) == 0 && number(OptProfileSelector::kOPT) == 1 &&
               number(OptProfileSelector::kMAX) == 2);
 static_assert(number(ILogger::Severity::kINTERNAL_ERROR) == 0 &&
-              number(ILogger::Severity::kERROR) == 1 &&
-              number(ILogger::Severity::kWARNING) == 2 && number(ILogger::Severity::kINFO) == 3 &&
-              number(ILogger::Severity::kVERBOSE) == 4);
+              number(ILogger::Severity::kERROR) == 1 && number(ILogger::Severity::kWARNING) == 2 &&
+              number(ILogger::Severity::kINFO) == 3 && number(ILogger::Severity::kVERBOSE) == 4);
 
 // CUDA.
 template <typename Actual, typename... Arguments>

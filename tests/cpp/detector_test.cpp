@@ -24,12 +24,12 @@ namespace {
 
 using namespace yolov12edge;
 
-#define CHECK(condition)                                                    \
-  do {                                                                      \
-    if (!(condition)) {                                                     \
-      std::printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);   \
-      std::exit(1);                                                         \
-    }                                                                       \
+#define CHECK(condition)                                                  \
+  do {                                                                    \
+    if (!(condition)) {                                                   \
+      std::printf("%s:%d: failed: %s\n", __FILE__, __LINE__, #condition); \
+      std::exit(1);                                                       \
+    }                                                                     \
   } while (false)
 
 // Finds one box of class 1 in the middle, its score the brightness of the first pixel.
@@ -83,8 +83,8 @@ ModelInfo two_classes() {
   return info;
 }
 
-Detector brightness_detector(std::unique_ptr<BrightnessBackend> backend =
-                                 std::make_unique<BrightnessBackend>()) {
+Detector brightness_detector(
+    std::unique_ptr<BrightnessBackend> backend = std::make_unique<BrightnessBackend>()) {
   Result<Detector> detector = Detector::create(std::move(backend), two_classes());
   CHECK(detector);
   return std::move(*detector);
@@ -92,8 +92,7 @@ Detector brightness_detector(std::unique_ptr<BrightnessBackend> backend =
 
 // 64 x 64 pixels of one brightness.
 struct Frame {
-  explicit Frame(int brightness)
-      : pixels(3 * 64 * 64, static_cast<std::uint8_t>(brightness)) {}
+  explicit Frame(int brightness) : pixels(3 * 64 * 64, static_cast<std::uint8_t>(brightness)) {}
   ImageView view() const { return {pixels.data(), 64, 64}; }
   std::vector<std::uint8_t> pixels;
 };
@@ -380,7 +379,9 @@ class TemporaryFile {
 void checks_model_files() {
   const TemporaryFile whole("model_file_test.bin", "abc"), empty("model_file_empty.bin", "");
   const std::string sha = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-  const auto code = [](const ModelFile& file) { return read_model_file(".", file).status().code(); };
+  const auto code = [](const ModelFile& file) {
+    return read_model_file(".", file).status().code();
+  };
   CHECK(code({"model_file_test.bin", sha, 3}) == StatusCode::ok);
   CHECK(code({"model_file_test.bin", "", 0}) == StatusCode::ok);
   CHECK(code({"model_file_test.bin", sha, 4}) == StatusCode::model_damaged);

@@ -126,7 +126,8 @@ std::vector<float> output_of(const Network& network, const float* image, int ind
   std::vector<float> output(static_cast<std::size_t>(network.rows * network.anchors));
   // 7919 is prime to the sizes here: every part of the image has a say.
   for (std::size_t at = 0; at < output.size(); ++at) {
-    output[at] = 8 * image[7919 * at % inputs] + static_cast<float>(at % 11) + 100.0F * static_cast<float>(index);
+    output[at] = 8 * image[7919 * at % inputs] + static_cast<float>(at % 11) +
+                 100.0F * static_cast<float>(index);
   }
   return output;
 }
@@ -318,8 +319,7 @@ class Runtime final : public nvinfer1::IRuntime, Counted<Runtime> {
     logger_.log(Severity::kWARNING, "a warning that is no reason");
     const auto* bytes = static_cast<const char*>(plan) + kHeaderBytes;
     Network network;
-    if (fails("deserializeCudaEngine") ||
-        size != kHeaderBytes + sizeof kMagic + sizeof network ||
+    if (fails("deserializeCudaEngine") || size != kHeaderBytes + sizeof kMagic + sizeof network ||
         std::memcmp(bytes, kMagic, sizeof kMagic) != 0) {
       logger_.log(Severity::kERROR, "the magic tag does not match");
       return nullptr;

@@ -27,13 +27,15 @@ void fuzz_letterbox(const std::vector<std::uint8_t>& bytes) {
   const auto format = static_cast<PixelFormat>(bytes[3] % 8);
   const LetterboxSpec spec{1 + bytes[4] % 64, 1 + bytes[5] % 64, bytes[6], (bytes[7] & 1) != 0};
   const auto pixel = static_cast<std::size_t>(bytes_per_pixel(format));
-  const std::size_t size = static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * pixel;
+  const std::size_t size =
+      static_cast<std::size_t>(width) * static_cast<std::size_t>(height) * pixel;
   std::vector<std::uint8_t> pixels(format == PixelFormat::nv12 ? size + size / 2 : size);
   for (std::size_t index = 0; index < pixels.size(); ++index) {
     pixels[index] = bytes[index % bytes.size()];
   }
   const ImageView image{pixels.data(), width, height, 0, format};
-  const std::size_t count = 3U * static_cast<std::size_t>(spec.width) * static_cast<std::size_t>(spec.height);
+  const std::size_t count =
+      3U * static_cast<std::size_t>(spec.width) * static_cast<std::size_t>(spec.height);
   std::vector<float> tensor(count), twin(count);
   Letterbox letterbox(spec);
   const Result<Placement> placed = letterbox.to_tensor(image, tensor.data());
@@ -70,7 +72,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size == 0) return 0;
   const std::vector<std::uint8_t> bytes(data + 1, data + size);
   switch (data[0] % 5) {
-    case 0: (void)parse_manifest({reinterpret_cast<const char*>(bytes.data()), bytes.size()}); break;
+    case 0:
+      (void)parse_manifest({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+      break;
     case 1: {
       const auto picture = apps::decode_picture(bytes);
       require(!picture || !picture->pixels.empty());

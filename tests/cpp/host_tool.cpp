@@ -55,8 +55,7 @@ int letterbox(const Header& header) {
   if (!placement || !letterbox.to_pixels(image, pixels.data())) return 1;
   const auto columns =
       detail::linear_taps(image.width, placement->scaled_width, detail::Edge::collapse);
-  const auto rows =
-      detail::linear_taps(image.height, placement->scaled_height, detail::Edge::keep);
+  const auto rows = detail::linear_taps(image.height, placement->scaled_height, detail::Edge::keep);
   cuda::letterbox_on_cpu(
       cuda::make_job(*checked(image), spec, *placement, columns.data(), rows.data()), twin.data());
   const double numbers[] = {placement->gain, double(placement->left), double(placement->top)};
@@ -105,8 +104,14 @@ void describe(const detail::Json& value, std::string& out) {
   switch (value.kind) {
     case Kind::null: out += "n"; break;
     case Kind::boolean: out += value.truth ? "t" : "f"; break;
-    case Kind::number: out += "#"; put(value.text); break;
-    case Kind::string: out += "s"; put(value.text); break;
+    case Kind::number:
+      out += "#";
+      put(value.text);
+      break;
+    case Kind::string:
+      out += "s";
+      put(value.text);
+      break;
     case Kind::array:
       out += "[";
       for (const detail::Json& item : value.items) describe(item, out);

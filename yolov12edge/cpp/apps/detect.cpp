@@ -47,7 +47,8 @@ std::string describe(const std::string& file, const Detections& found, const Mod
 Status write_annotated(apps::Picture picture, const Detections& found, const ModelInfo& info,
                        const std::string& path) {
   for (auto detection = found.rbegin(); detection != found.rend(); ++detection) {
-    apps::draw(picture, *detection, info.class_names[static_cast<std::size_t>(detection->class_id)]);
+    apps::draw(picture, *detection,
+               info.class_names[static_cast<std::size_t>(detection->class_id)]);
   }
   const Bytes png = apps::encode_png(picture);
   if (png.empty()) return {StatusCode::out_of_memory, "not enough memory to write " + path};
@@ -68,8 +69,8 @@ std::string png_name(const std::string& path) {
 
 int main(int argc, char** argv) {
   const apps::Arguments arguments(
-      argc, argv, kUsage,
-      {"--out", "--confidence", "--iou", "--threads", "--device", "--bundle"}, {"--evaluate"});
+      argc, argv, kUsage, {"--out", "--confidence", "--iou", "--threads", "--device", "--bundle"},
+      {"--evaluate"});
   if (arguments.rest().empty()) arguments.stop(2);
   BackendOptions backend;
   backend.threads = static_cast<int>(arguments.number("--threads", 0));

@@ -34,8 +34,9 @@ inline void fill(Picture& picture, int left, int top, int right, int bottom, con
   bottom = std::min(bottom, picture.height);
   for (int y = top; y < bottom; ++y) {
     for (int x = left; x < right; ++x) {
-      const std::size_t pixel = static_cast<std::size_t>(y) * static_cast<std::size_t>(picture.width) +
-                                static_cast<std::size_t>(x);
+      const std::size_t pixel =
+          static_cast<std::size_t>(y) * static_cast<std::size_t>(picture.width) +
+          static_cast<std::size_t>(x);
       std::copy(color.begin(), color.end(), &picture.pixels[3 * pixel]);
     }
   }

@@ -164,8 +164,7 @@ bool same(const Detection& a, const Detection& b) {
 bool decode_equal(const Golden& golden, const OutputView& shape, const ModelInfo& info,
                   const Report& report) {
   const OutputView recorded{golden.output.data(), shape.classes, shape.anchors};
-  const Placement placement =
-      place(info.letterbox, golden.picture.width, golden.picture.height);
+  const Placement placement = place(info.letterbox, golden.picture.width, golden.picture.height);
   for (const bool evaluate : {false, true}) {
     DecodeOptions options;
     options.multi_label = evaluate;
@@ -176,9 +175,8 @@ bool decode_equal(const Golden& golden, const OutputView& shape, const ModelInfo
     for (std::size_t index = 0; index < common; ++index) {
       if (same(found[index], expected[index])) continue;
       return report.differs("decode", "detection %zu: class %d with %g, recorded class %d with %g",
-                            index, found[index].class_id,
-                            static_cast<double>(found[index].score), expected[index].class_id,
-                            static_cast<double>(expected[index].score));
+                            index, found[index].class_id, static_cast<double>(found[index].score),
+                            expected[index].class_id, static_cast<double>(expected[index].score));
     }
     if (found.size() != expected.size()) {
       return report.differs("decode", "%zu detections, recorded %zu", found.size(),

@@ -53,8 +53,8 @@ typedef struct yolov12edge_image {
   const uint8_t* data;
   int32_t width;
   int32_t height;
-  int64_t stride; /* bytes from a row to the next; 0: rows touch */
-  int32_t format; /* a yolov12edge_format */
+  int64_t stride;        /* bytes from a row to the next; 0: rows touch */
+  int32_t format;        /* a yolov12edge_format */
   const uint8_t* chroma; /* NV12's U V plane; NULL: it follows the Y plane */
   int64_t chroma_stride; /* 0: as stride */
 } yolov12edge_image;

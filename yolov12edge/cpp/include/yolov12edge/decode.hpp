@@ -46,8 +46,7 @@ inline bool all_finite(const float* values, std::size_t count) noexcept {
 class Decoder {
  public:
   // Detections in input pixels, best first; boxes may reach beyond the input.
-  const std::vector<Detection>& operator()(const OutputView& output,
-                                           const DecodeOptions& options) {
+  const std::vector<Detection>& operator()(const OutputView& output, const DecodeOptions& options) {
     candidates_.clear();
     if (options.multi_label) {
       collect_all(output, options.confidence);
@@ -105,9 +104,8 @@ class Decoder {
         const float* scores = output.row(4 + id) + start;
         for (std::size_t index = 0; index < static_cast<std::size_t>(count); ++index) {
           // Not (score <= best): a NaN replaces what is there, and nothing replaces a NaN.
-          best[index] = scores[index] <= best[index] || best[index] != best[index]
-                            ? best[index]
-                            : scores[index];
+          best[index] = scores[index] <= best[index] || best[index] != best[index] ? best[index]
+                                                                                   : scores[index];
         }
       }
       for (int index = 0; index < count; ++index) {
@@ -170,7 +168,8 @@ class Decoder {
     const Box& a = candidate.box;
     for (const Kept& kept : moved_) {
       const Box& b = kept.box;
-      const bool near = a.left < b.right && a.right > b.left && a.top < b.bottom && a.bottom > b.top;
+      const bool near =
+          a.left < b.right && a.right > b.left && a.top < b.bottom && a.bottom > b.top;
       if (!near) continue;
       const float width = std::min(a.right, b.right) - std::max(a.left, b.left);
       const float height = std::min(a.bottom, b.bottom) - std::max(a.top, b.top);

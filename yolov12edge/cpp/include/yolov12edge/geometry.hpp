@@ -19,8 +19,8 @@ struct LetterboxSpec {
 };
 
 struct Placement {
-  double gain = 1.0;      // input pixels per image pixel
-  int left = 0, top = 0;  // padding before the image
+  double gain = 1.0;                        // input pixels per image pixel
+  int left = 0, top = 0;                    // padding before the image
   int width = 0, height = 0;                // of the image
   int scaled_width = 0, scaled_height = 0;  // of the image in the input
 
@@ -31,8 +31,8 @@ struct Placement {
       const float place = (value - static_cast<float>(padding)) / scale;
       return std::clamp(place, 0.0F, static_cast<float>(limit));
     };
-    return {back(box.left, left, width), back(box.top, top, height),
-            back(box.right, left, width), back(box.bottom, top, height)};
+    return {back(box.left, left, width), back(box.top, top, height), back(box.right, left, width),
+            back(box.bottom, top, height)};
   }
 };
 
@@ -41,8 +41,8 @@ inline Placement place(const LetterboxSpec& spec, int width, int height) noexcep
   Placement placement;
   placement.width = width;
   placement.height = height;
-  placement.gain = std::min(static_cast<double>(spec.height) / height,
-                            static_cast<double>(spec.width) / width);
+  placement.gain =
+      std::min(static_cast<double>(spec.height) / height, static_cast<double>(spec.width) / width);
   const auto scaled = [&](int side, int limit) {
     return static_cast<int>(std::min(std::ceil(side * placement.gain), double(limit)));
   };

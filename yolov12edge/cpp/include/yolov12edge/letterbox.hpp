@@ -119,8 +119,7 @@ class Letterbox {
     format_ = image.format;
     placement_ = place(spec_, image.width, image.height);
     rows_ = detail::linear_taps(image.height, placement_.scaled_height, detail::Edge::keep);
-    auto taps =
-        detail::linear_taps(image.width, placement_.scaled_width, detail::Edge::collapse);
+    auto taps = detail::linear_taps(image.width, placement_.scaled_width, detail::Edge::collapse);
     direct_ = image.width > 1 && bytes_per_pixel(image.format) >= 3;
     step_ = direct_ ? bytes_per_pixel(image.format) : 3;
     scaled_row_.resize(3 * taps.size() + 1);
@@ -175,9 +174,9 @@ class Letterbox {
     ConvertedRow& row = converted_[0].number == other ? converted_[1] : converted_[0];
     row.number = number;
     row.rgb.resize(row_bytes_);
-    const std::uint8_t* chroma =
-        image.format == PixelFormat::nv12 ? image.chroma + image.chroma_stride * (number / 2)
-                                          : nullptr;
+    const std::uint8_t* chroma = image.format == PixelFormat::nv12
+                                     ? image.chroma + image.chroma_stride * (number / 2)
+                                     : nullptr;
     detail::read_pixels(source, chroma, image.format, needed_, row.rgb.data());
     return row.rgb.data();
   }

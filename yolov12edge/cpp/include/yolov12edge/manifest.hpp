@@ -120,8 +120,7 @@ inline Result<ModelInfo> load_manifest(const std::string& folder) {
   constexpr std::size_t kMaxBytes = 16'000'000;
   const Result<Bytes> content = read_file(join_path(folder, "manifest.json"), kMaxBytes);
   if (!content) return content.status();
-  return parse_manifest(
-      {reinterpret_cast<const char*>(content->data()), content->size()});
+  return parse_manifest({reinterpret_cast<const char*>(content->data()), content->size()});
 }
 
 }  // namespace yolov12edge

@@ -13,15 +13,15 @@ namespace yolov12edge {
 // A file of the model folder; a file name alone means that nobody recorded what it holds.
 struct ModelFile {
   std::string name;
-  std::string sha256;     // lower-case hex; empty: not checked
+  std::string sha256;       // lower-case hex; empty: not checked
   std::uint64_t bytes = 0;  // 0: not checked
 };
 
 // Where a plan was built and where it may run.
 struct PlanOrigin {
-  std::string backend;  // "tensorrt" or "tensorrt_rtx"
-  std::string version;  // of the library that built it; empty: unknown
-  std::vector<int> compute_capabilities;  // 87 for SM 8.7; empty: unknown
+  std::string backend;                          // "tensorrt" or "tensorrt_rtx"
+  std::string version;                          // of the library that built it; empty: unknown
+  std::vector<int> compute_capabilities;        // 87 for SM 8.7; empty: unknown
   std::string hardware_compatibility = "none";  // or "ampere_plus", "same_compute_capability"
   bool version_compatible = false;              // later library versions may load it
   std::string platform;                         // "linux-aarch64"; empty: unknown

@@ -55,9 +55,9 @@ inline Result<PlanOrigin> read_plan_header(const std::vector<std::uint8_t>& plan
       declared |= static_cast<std::uint64_t>(plan[16 + byte]) << (8 * byte);
     }
     if (plan.size() < declared) {
-      return Status(StatusCode::model_damaged, "the plan is cut short: " +
-                                                   std::to_string(plan.size()) + " of " +
-                                                   std::to_string(declared) + " bytes");
+      return Status(StatusCode::model_damaged,
+                    "the plan is cut short: " + std::to_string(plan.size()) + " of " +
+                        std::to_string(declared) + " bytes");
     }
     return detail::read_rtx_header(plan);
   }
@@ -97,17 +97,17 @@ inline PlanOrigin merge(const PlanOrigin& header, const PlanOrigin& described) {
 
 // Operating system and processor this is compiled for, as Python names them.
 inline std::string this_platform() {
-#if defined(_WIN32)
-  const std::string system = "windows-", arm = "arm64", intel = "amd64";
-#elif defined(__APPLE__)
-  const std::string system = "darwin-", arm = "arm64", intel = "x86_64";
-#else
-  const std::string system = "linux-", arm = "aarch64", intel = "x86_64";
-#endif
 #if defined(__aarch64__) || defined(_M_ARM64)
-  return system + arm;
+  constexpr bool kArm = true;
 #else
-  return system + intel;
+  constexpr bool kArm = false;
+#endif
+#if defined(_WIN32)
+  return kArm ? "windows-arm64" : "windows-amd64";
+#elif defined(__APPLE__)
+  return kArm ? "darwin-arm64" : "darwin-x86_64";
+#else
+  return kArm ? "linux-aarch64" : "linux-x86_64";
 #endif
 }
 
@@ -164,9 +164,9 @@ inline Status check_version(const PlanOrigin& origin, const std::string& backend
       (origin.version_compatible && detail::loads_in_later(built, here))) {
     return {};
   }
-  return {StatusCode::version_mismatch,
-          "the plan was built by " + backend + " " + origin.version + "; this machine has " +
-              installed + ": build it again here"};
+  return {StatusCode::version_mismatch, "the plan was built by " + backend + " " + origin.version +
+                                            "; this machine has " + installed +
+                                            ": build it again here"};
 }
 
 // Whether the GPU, 87 for SM 8.7, is one that the plan was built for.

@@ -11,16 +11,16 @@ namespace yolov12edge {
 // The numbers are part of the C API and of exit codes; do not reorder.
 enum class StatusCode : int {
   ok = 0,
-  invalid_argument = 1,   // an image, size or option that makes no sense
-  file_not_found = 2,     // a file is missing or cannot be read
-  model_damaged = 3,      // truncated, or not a model at all
-  model_mismatch = 4,     // a whole model, but not the one the constants describe
-  version_mismatch = 5,   // built by another version of the runtime
-  device_mismatch = 6,    // no such device here, or built for another GPU
-  unsupported = 7,        // this build or backend cannot do that
+  invalid_argument = 1,  // an image, size or option that makes no sense
+  file_not_found = 2,    // a file is missing or cannot be read
+  model_damaged = 3,     // truncated, or not a model at all
+  model_mismatch = 4,    // a whole model, but not the one the constants describe
+  version_mismatch = 5,  // built by another version of the runtime
+  device_mismatch = 6,   // no such device here, or built for another GPU
+  unsupported = 7,       // this build or backend cannot do that
   out_of_memory = 8,
-  runtime_failure = 9,    // the backend refused or failed
-  invalid_output = 10,    // the model's output holds NaN or infinity
+  runtime_failure = 9,  // the backend refused or failed
+  invalid_output = 10,  // the model's output holds NaN or infinity
 };
 
 inline const char* name_of(StatusCode code) noexcept {

@@ -90,9 +90,8 @@ class OnnxRuntimeBackend final : public Backend {
       });
       Owned<OrtSessionOptions> settings;
       if (status.ok()) {
-        status = create(api->ReleaseSessionOptions, settings, [&](OrtSessionOptions** out) {
-          return api->CreateSessionOptions(out);
-        });
+        status = create(api->ReleaseSessionOptions, settings,
+                        [&](OrtSessionOptions** out) { return api->CreateSessionOptions(out); });
       }
       if (status.ok() && options.threads > 0) {
         status = check(api->SetIntraOpNumThreads(settings.get(), options.threads),
@@ -114,8 +113,7 @@ class OnnxRuntimeBackend final : public Backend {
       input_name = info.input_name;
       output_name = info.output_name;
       std::size_t inputs = 0, outputs = 0;
-      if (Status status = check(api->SessionGetInputCount(session.get(), &inputs));
-          !status.ok()) {
+      if (Status status = check(api->SessionGetInputCount(session.get(), &inputs)); !status.ok()) {
         return status;
       }
       if (Status status = check(api->SessionGetOutputCount(session.get(), &outputs));
@@ -140,8 +138,8 @@ class OnnxRuntimeBackend final : public Backend {
       if (output_shape[0] < 1) output_shape[0] = input_shape[0];
       if (output_shape[1] < 1) output_shape[1] = info.classes() + 4;
       if (output_shape[2] < 1) output_shape[2] = anchors_of(input_shape);
-      const bool sensible = input_shape[1] == 3 && output_shape[0] == input_shape[0] &&
-                            output_shape[1] >= 5;
+      const bool sensible =
+          input_shape[1] == 3 && output_shape[0] == input_shape[0] && output_shape[1] >= 5;
       return sensible ? Status() : no_detector();
     }
 
@@ -177,8 +175,8 @@ class OnnxRuntimeBackend final : public Backend {
         }
       }
       if (index < count) return {};
-      return {StatusCode::model_mismatch, "the model has no " +
-                                              std::string(input ? "input " : "output ") + name};
+      return {StatusCode::model_mismatch,
+              "the model has no " + std::string(input ? "input " : "output ") + name};
     }
 
     Status read_shape(bool input, std::size_t index, Shape& shape) const {

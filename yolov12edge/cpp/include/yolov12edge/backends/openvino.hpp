@@ -28,8 +28,8 @@ class OpenVinoBackend final : public Backend {
       if (Status status = model->load(*content, info, options); !status.ok()) return status;
       return std::unique_ptr<Backend>(new OpenVinoBackend(std::move(model)));
     } catch (const std::exception& error) {
-      return Status(StatusCode::model_damaged, "OpenVINO cannot load " + info.onnx.name + ": " +
-                                                   last_line(error.what()));
+      return Status(StatusCode::model_damaged,
+                    "OpenVINO cannot load " + info.onnx.name + ": " + last_line(error.what()));
     }
   }
 

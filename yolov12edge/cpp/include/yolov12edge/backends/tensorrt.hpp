@@ -206,9 +206,9 @@ class TensorRtBackend final : public Backend {
 #endif
       engine.reset(runtime->deserializeCudaEngine(plan.data(), plan.size()));
       if (engine) return {};
-      return {StatusCode::model_damaged, std::string(detail::kPlanLibrary) +
-                                             " cannot load the plan: " +
-                                             log.take_error("it gave no reason")};
+      return {StatusCode::model_damaged,
+              std::string(detail::kPlanLibrary) +
+                  " cannot load the plan: " + log.take_error("it gave no reason")};
     }
 
     Status describe(const ModelInfo& info, const BackendOptions& options) {
@@ -242,8 +242,7 @@ class TensorRtBackend final : public Backend {
         return side(engine->getProfileShape(input_name.c_str(), 0, which), 0);
       };
       smallest = profile(nvinfer1::OptProfileSelector::kMIN);
-      largest = std::clamp(options.batch, smallest,
-                           profile(nvinfer1::OptProfileSelector::kMAX));
+      largest = std::clamp(options.batch, smallest, profile(nvinfer1::OptProfileSelector::kMAX));
       return {};
     }
   };
@@ -266,7 +265,8 @@ class TensorRtBackend final : public Backend {
     output_shape_ = context_->getTensorShape(model_->output_name.c_str());
     if (output_shape_.nbDims != 3 || side(output_shape_, 0) != model_->largest ||
         side(output_shape_, 1) < 5) {
-      return {StatusCode::model_mismatch, "the plan's output is not batch x (4 + classes) x anchors"};
+      return {StatusCode::model_mismatch,
+              "the plan's output is not batch x (4 + classes) x anchors"};
     }
     for (int index = 0; index < model_->engine->getNbIOTensors(); ++index) {
       if (Status status = bind(model_->engine->getIOTensorName(index)); !status.ok()) return status;
@@ -302,7 +302,8 @@ class TensorRtBackend final : public Backend {
     if (batch == batch_) return {};
     nvinfer1::Dims shape = model_->input_shape;
     shape.d[0] = batch;
-    if (!context_->setInputShape(model_->input_name.c_str(), shape)) return refused("set the batch");
+    if (!context_->setInputShape(model_->input_name.c_str(), shape))
+      return refused("set the batch");
     batch_ = batch;
     return {};
   }

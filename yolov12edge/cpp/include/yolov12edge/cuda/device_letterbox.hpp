@@ -37,9 +37,9 @@ class DeviceLetterbox {
     taps.insert(taps.end(), rows.begin(), rows.end());
     const std::size_t bytes = taps.size() * sizeof(detail::Tap);
     if (Status status = allocate(bytes, tables_); !status.ok()) return status;
-    Status status = check(
-        cudaMemcpyAsync(tables_.get(), taps.data(), bytes, cudaMemcpyHostToDevice, stream),
-        "copy the letterbox tables");
+    Status status =
+        check(cudaMemcpyAsync(tables_.get(), taps.data(), bytes, cudaMemcpyHostToDevice, stream),
+              "copy the letterbox tables");
     if (status.ok()) status = check(cudaStreamSynchronize(stream), "copy the letterbox tables");
     if (status.ok()) placement_ = placement;
     return status;

@@ -72,12 +72,12 @@ YOLOV12EDGE_HOST_DEVICE inline void letterbox_pixel(const LetterboxJob& job, int
   const detail::Rgb bottom_right = read(down.second, across.second);
   const detail::BlendWeights weights{across.weight_first, across.weight_second, down.weight_first,
                                      down.weight_second};
-  out[0] = to_unit(detail::blend_sample(top_left.r, top_right.r, bottom_left.r, bottom_right.r,
-                                        weights));
-  out[plane] = to_unit(detail::blend_sample(top_left.g, top_right.g, bottom_left.g,
-                                            bottom_right.g, weights));
-  out[2 * plane] = to_unit(detail::blend_sample(top_left.b, top_right.b, bottom_left.b,
-                                                bottom_right.b, weights));
+  out[0] = to_unit(
+      detail::blend_sample(top_left.r, top_right.r, bottom_left.r, bottom_right.r, weights));
+  out[plane] = to_unit(
+      detail::blend_sample(top_left.g, top_right.g, bottom_left.g, bottom_right.g, weights));
+  out[2 * plane] = to_unit(
+      detail::blend_sample(top_left.b, top_right.b, bottom_left.b, bottom_right.b, weights));
 }
 
 // The kernel's twin on the CPU.

@@ -14,8 +14,8 @@ namespace yolov12edge::cuda {
 
 inline Status check(cudaError_t error, const char* what) {
   if (error == cudaSuccess) return {};
-  const StatusCode code = error == cudaErrorMemoryAllocation ? StatusCode::out_of_memory
-                                                             : StatusCode::runtime_failure;
+  const StatusCode code =
+      error == cudaErrorMemoryAllocation ? StatusCode::out_of_memory : StatusCode::runtime_failure;
   return {code, std::string("CUDA failed to ") + what + ": " + cudaGetErrorString(error)};
 }
 

@@ -21,8 +21,9 @@ struct BlendWeights {
   std::int16_t left, right, top, bottom;
 };
 
-YOLOV12EDGE_HOST_DEVICE inline std::uint8_t blend_sample(int top_left, int top_right, int bottom_left, int bottom_right,
-                                 BlendWeights weights) noexcept {
+YOLOV12EDGE_HOST_DEVICE inline std::uint8_t blend_sample(int top_left, int top_right,
+                                                         int bottom_left, int bottom_right,
+                                                         BlendWeights weights) noexcept {
   const int top = (top_left * weights.left + top_right * weights.right) >> 4;
   const int bottom = (bottom_left * weights.left + bottom_right * weights.right) >> 4;
   const int sum = ((top * weights.top) >> 16) + ((bottom * weights.bottom) >> 16);

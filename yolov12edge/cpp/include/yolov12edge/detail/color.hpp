@@ -26,11 +26,11 @@ YOLOV12EDGE_HOST_DEVICE inline std::uint8_t to_byte(int value) noexcept {
 
 YOLOV12EDGE_HOST_DEVICE inline Rgb yuv_to_rgb(int y, int u, int v) noexcept {
   constexpr int kShift = 20, kHalf = 1 << 19;
-  constexpr int kLuma = 1220542;     // 1.164
-  constexpr int kRedV = 1673527;     // 1.596
-  constexpr int kGreenV = -852492;   // -0.813
-  constexpr int kGreenU = -409993;   // -0.391
-  constexpr int kBlueU = 2116026;    // 2.018
+  constexpr int kLuma = 1220542;    // 1.164
+  constexpr int kRedV = 1673527;    // 1.596
+  constexpr int kGreenV = -852492;  // -0.813
+  constexpr int kGreenU = -409993;  // -0.391
+  constexpr int kBlueU = 2116026;   // 2.018
   const int luma = ((y - 16) & ~((y - 16) >> 31)) * kLuma;
   u -= 128;
   v -= 128;

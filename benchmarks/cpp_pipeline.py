@@ -22,6 +22,7 @@ import numpy as np
 import yolov12edge
 from yolov12edge.data import Letterbox, to_batch
 from yolov12edge.evaluate.detections import non_max_suppression
+from yolov12edge.thresholds import COUNTED
 
 HERE = Path(__file__).parent
 INCLUDE = Path(yolov12edge.__file__).parent / "cpp" / "include"
@@ -41,7 +42,7 @@ def main() -> None:
     python = {
         "letterbox rgb": lambda: to_batch([letterbox(frame)[0]]),
         "decode predict": lambda: non_max_suppression(output),
-        "decode evaluate": lambda: non_max_suppression(output, 0.001, multi_label=True),
+        "decode evaluate": lambda: non_max_suppression(output, COUNTED),
     }
     compiled = time_cpp(options.compiler, output, options.runs)
     print(f"{'median ms':<18}{'C++':>8}{'Python':>8}")

@@ -17,7 +17,7 @@ FLOORS = (
     {"runtime", "model", "checkpoints", "data"},
     {"run", "graph"},
     {
-        *("voice", "documents", "errors", "files", "download", "libraries"),
+        *("voice", "documents", "thresholds", "errors", "files", "download", "libraries"),
         *("boxes", "tables", "interrupts", "allocator", "__init__"),
     },
 )

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from yolov12edge.boxes import cxcywh_to_xyxy
 from yolov12edge.data import Letterbox, to_batch
 from yolov12edge.evaluate.detections import CLASS_OFFSET, non_max_suppression
+from yolov12edge.thresholds import Thresholds
 
 RGB, BGR, RGBA, BGRA, NV12, YUYV = range(6)
 
@@ -101,9 +102,8 @@ class DecodeCase:
         return header + self.output.tobytes()
 
     def check(self, answer: BytesIO) -> None:
-        expected = non_max_suppression(
-            self.output, self.confidence, self.iou, self.max_detections, self.multi_label
-        )
+        thresholds = Thresholds(self.confidence, self.iou, self.max_detections, self.multi_label)
+        expected = non_max_suppression(self.output, thresholds)
         (count,) = struct.unpack("<i", answer.read(4))
         assert count == len(expected)
         found = np.frombuffer(answer.read(_DETECTION.itemsize * count), _DETECTION)

@@ -36,7 +36,7 @@ from yolov12edge.cli import bundle
 from yolov12edge.data import load_dataset, read_image, to_batch
 from yolov12edge.data.synthetic import NAMES, make_scene
 from yolov12edge.errors import CheckpointError, UsageError
-from yolov12edge.evaluate.detections import Detections, non_max_suppression
+from yolov12edge.evaluate import Detections, Thresholds, non_max_suppression
 from yolov12edge.pipeline.bundle.constants import render_constants
 from yolov12edge.pipeline.bundle.job import CONSTANTS, BundleRequest, write_bundle
 from yolov12edge.run.manifest import EngineSection, read_manifest
@@ -160,7 +160,8 @@ def python_detections(
     letterboxed, placement = artifact.letterbox(read_image(picture))
     output = artifact.runner(to_batch([letterboxed]))[0]
     confidence, multi_label = settings
-    return non_max_suppression(output, confidence, multi_label=multi_label).to_image(placement)
+    thresholds = Thresholds(confidence, multi_label=multi_label)
+    return non_max_suppression(output, thresholds).to_image(placement)
 
 
 def assert_equal_to_python(build: Path, model: Path, pictures: list[Path]) -> int:

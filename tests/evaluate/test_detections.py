@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from yolov12edge.boxes import pairwise_iou
 from yolov12edge.data import Placement
-from yolov12edge.evaluate import Detections, non_max_suppression
+from yolov12edge.evaluate import COUNTED, SHOWN, Detections, Thresholds, non_max_suppression
 
 
 def plain_nms(decoded, confidence, iou, limit, multi_label):
@@ -46,7 +46,7 @@ def test_equals_the_definition(seed, anchors, num_classes, multi_label, limit):
     scores = rng.permuted(np.linspace(0, 1, anchors * num_classes)).reshape(num_classes, anchors)
     decoded = np.concatenate([centre, size, scores]).astype(np.float32)
     expected = plain_nms(decoded, 0.3, 0.6, limit, multi_label)
-    found = non_max_suppression(decoded, 0.3, 0.6, limit, multi_label)
+    found = non_max_suppression(decoded, Thresholds(0.3, 0.6, limit, multi_label))
     assert found.classes.tolist() == [kind for _, kind, _ in expected]
     np.testing.assert_allclose(found.scores, [score for score, _, _ in expected], rtol=1e-6)
     np.testing.assert_array_equal(
@@ -66,7 +66,7 @@ def test_values_that_are_not_finite_are_passed_over():
         np.float32,
     )
     for multi_label in (False, True):
-        found = non_max_suppression(decoded, multi_label=multi_label)
+        found = non_max_suppression(decoded, Thresholds(multi_label=multi_label))
         assert found.boxes.tolist() == [[6, 6, 14, 14]]
 
 
@@ -88,8 +88,8 @@ def test_detections_filter_and_move():
 
 
 SETTINGS = {
-    "val_conf0001_iou07_multilabel": {"confidence": 0.001, "multi_label": True},
-    "predict_conf025_iou07": {"confidence": 0.25},
+    "val_conf0001_iou07_multilabel": COUNTED,
+    "predict_conf025_iou07": SHOWN,
 }
 
 
@@ -98,7 +98,7 @@ SETTINGS = {
 def test_recorded_results_of_the_foreign_implementation(shared, key):
     decoded = np.load(shared / "reference/official_v1_n_io_640x640.npz")["decoded"][0]
     expected = np.load(shared / "reference/official_v1_n_nms_640x640.npz")[key]
-    found = non_max_suppression(decoded, **SETTINGS[key])
+    found = non_max_suppression(decoded, SETTINGS[key])
     np.testing.assert_array_equal(found.boxes, expected[:, :4])
     np.testing.assert_array_equal(found.scores, expected[:, 4])
     np.testing.assert_array_equal(found.classes, expected[:, 5])

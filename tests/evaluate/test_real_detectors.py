@@ -7,12 +7,16 @@ import pytest
 
 from tests.evaluate.referees import as_coco, assert_same, pycocotools_precision
 from yolov12edge.boxes import cxcywh_to_xyxy
-from yolov12edge.data import Letterbox, load_dataset, read_image, to_batch
-from yolov12edge.evaluate import Detections, average_precision, non_max_suppression
+from yolov12edge.data import Letterbox, load_dataset, read_image
+from yolov12edge.evaluate import (
+    COUNTED,
+    SHOWN,
+    Detections,
+    average_precision,
+    detect,
+    non_max_suppression,
+)
 from yolov12edge.runtime import open_artifact, open_runner
-
-VALIDATION = {"confidence": 0.001, "multi_label": True}
-PREDICTION = {"confidence": 0.25}
 
 pytestmark = pytest.mark.shared
 
@@ -24,10 +28,10 @@ def test_recorded_detections(shared, source):
     (decoded,) = runner(images.astype(np.float32) / 255)
     recorded = np.load(shared / f"reference/{source}_n_nms_640x640.npz")
     for key, settings in (
-        ("val_conf0001_iou07_multilabel", VALIDATION),
-        ("predict_conf025_iou07", PREDICTION),
+        ("val_conf0001_iou07_multilabel", COUNTED),
+        ("predict_conf025_iou07", SHOWN),
     ):
-        found, expected = non_max_suppression(decoded, **settings), recorded[key]
+        found, expected = non_max_suppression(decoded, settings), recorded[key]
         np.testing.assert_array_equal(found.classes, expected[:, 5])
         np.testing.assert_allclose(found.boxes, expected[:, :4], atol=2e-3)
         np.testing.assert_allclose(found.scores, expected[:, 4], atol=1e-5)
@@ -41,11 +45,9 @@ def test_average_precision_of_a_trained_detector(shared):
     dataset = load_dataset(shared / "data/bccd/data.yaml", "val")
     detections, truth = [], []
     for path, labels in zip(dataset.images, dataset.labels, strict=True):
-        boxed, placement = artifact.letterbox(read_image(path))
-        (decoded,) = artifact.runner(to_batch([boxed]))
-        found = non_max_suppression(decoded, **VALIDATION).to_image(placement)
-        detections.append(found)
-        size = np.array([placement.width, placement.height] * 2)
+        image = read_image(path)
+        detections.append(detect(artifact, image, COUNTED))
+        size = np.array([image.shape[1], image.shape[0]] * 2)
         boxes = cxcywh_to_xyxy(labels[:, 1:] * size).astype(np.float32)
         ones = np.ones(len(labels), np.float32)
         truth.append(Detections(boxes, ones, labels[:, 0].astype(int)))

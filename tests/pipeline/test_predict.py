@@ -11,8 +11,9 @@ import pytest
 from yolov12edge.boxes import xyxy_to_cxcywh
 from yolov12edge.data import Letterbox
 from yolov12edge.errors import DataError, UsageError
-from yolov12edge.pipeline.predict import RESULTS_NAME, Thresholds, find_sources, predict
+from yolov12edge.pipeline.predict import RESULTS_NAME, find_sources, predict
 from yolov12edge.runtime import Artifact
+from yolov12edge.thresholds import Thresholds
 
 
 class BrightSpot:

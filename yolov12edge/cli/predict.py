@@ -8,6 +8,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from yolov12edge.cli.output import JsonOption, Output, QuietOption
+from yolov12edge.thresholds import SHOWN, Thresholds
 
 _SHOWN = 20
 
@@ -29,11 +30,11 @@ def command(
     ],
     conf: Annotated[
         float, typer.Option(min=0.001, max=1, metavar="F", help="Least score of a detection.")
-    ] = 0.25,
+    ] = SHOWN.confidence,
     iou: Annotated[
         float,
         typer.Option(min=0, max=1, metavar="F", help="Overlap above which the lower score goes."),
-    ] = 0.7,
+    ] = SHOWN.iou,
     out: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads annotations at run time
         typer.Option(metavar="DIR", help="Folder for annotated pictures and predictions.json."),
@@ -57,7 +58,7 @@ def command(
 
     Prints how many of each class; --out takes annotated copies and predictions.json.
     """
-    from yolov12edge.pipeline.predict import Thresholds, find_sources, predict
+    from yolov12edge.pipeline.predict import find_sources, predict
     from yolov12edge.runtime import open_artifact
 
     output = Output(json, quiet)

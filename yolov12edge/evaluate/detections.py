@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from yolov12edge.boxes import cxcywh_to_xyxy
-from yolov12edge.data.letterbox import Placement
+from yolov12edge.data.letterbox import Image, Placement, to_batch
+from yolov12edge.runtime import Artifact
+from yolov12edge.thresholds import SHOWN, Thresholds
 
 MAX_CANDIDATES = 30_000
 
@@ -42,6 +46,19 @@ class Detections:
         """No detections."""
         return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
 
+    @classmethod
+    def truth(cls, classes: NDArray[Any], boxes: FloatArray, placement: Placement) -> Detections:
+        """The labelled objects of an image, in its pixels.
+
+        Args:
+            classes: (n,) class indices.
+            boxes: (n, 4) cx, cy, w, h as fractions of the image.
+            placement: tells the image's size.
+        """
+        size = np.array([placement.width, placement.height] * 2, dtype=np.float32)
+        pixels = cxcywh_to_xyxy(boxes * size).astype(np.float32)
+        return cls(pixels, np.ones(len(pixels), np.float32), classes.astype(np.int64))
+
     def __len__(self) -> int:
         return len(self.scores)
 
@@ -61,45 +78,69 @@ class Detections:
         return Detections(np.clip(self.boxes, 0, limits), self.scores, self.classes)
 
 
-def non_max_suppression(
-    decoded: FloatArray,
-    confidence: float = 0.25,
-    iou: float = 0.7,
-    max_detections: int = 300,
-    multi_label: bool = False,
+def detect(
+    artifact: Artifact, image: Image, thresholds: Thresholds = SHOWN, clip: bool = True
 ) -> Detections:
+    """Find the objects in one RGB image, (h, w, 3) uint8.
+
+    Args:
+        artifact: what detects.
+        image: of any size.
+        thresholds: what counts.
+        clip: cut boxes to the image.
+
+    Returns:
+        detections in pixels of the image, best first.
+    """
+    fitted, placement = artifact.letterbox(image)
+    outputs = artifact.runner(to_batch([fitted]))
+    return detections_of(outputs, [placement], thresholds, clip)[0]
+
+
+def detections_of(
+    outputs: FloatArray, placements: Sequence[Placement], thresholds: Thresholds, clip: bool = True
+) -> list[Detections]:
+    """What the decoded outputs of a batch hold, in pixels of each image; else as `detect`.
+
+    Args:
+        outputs: (B, 4 + classes, A), as `non_max_suppression` takes each.
+        placements: of the B letterboxed images.
+    """
+    return [
+        non_max_suppression(decoded, thresholds).to_image(placement, clip)
+        for decoded, placement in zip(outputs, placements, strict=True)
+    ]
+
+
+def non_max_suppression(decoded: FloatArray, thresholds: Thresholds = SHOWN) -> Detections:
     """Keep the best of overlapping boxes of one class, as YOLOv12's published evaluation does.
 
-    Candidates score above `confidence`; at most 30000 of the best enter. In the order of their
-    scores each is kept unless its IoU with a kept one of its class is above `iou` (torchvision's
-    `nms`, float32). By hand, since the C++ runtime has to give the same bits, and torchvision would
-    be a dependency for these lines alone.
+    At most 30000 of the best candidates enter. In the order of their scores each is kept unless
+    its IoU with a kept one of its class is above the threshold (torchvision's `nms`, float32). By
+    hand, since the C++ runtime has to give the same bits, and torchvision would be a dependency
+    for these lines alone.
 
     Args:
         decoded: (4 + classes, A) cx, cy, w, h in input pixels, then class scores. Anchors with a
             box that is not finite are passed over.
-        confidence: 0.25 to predict, 0.001 to evaluate.
-        iou: overlap above which the lower score goes.
-        max_detections: keep at most this many.
-        multi_label: an anchor may give one box for every class above `confidence` (evaluation);
-            otherwise its best class only (prediction).
+        thresholds: what counts; `SHOWN` to predict, `COUNTED` to evaluate.
 
     Returns:
         detections in input pixels, best first; boxes may reach beyond the input.
     """
-    boxes, scores, classes = _candidates(decoded, confidence, multi_label)
+    boxes, scores, classes = _candidates(decoded, thresholds)
     order = np.argsort(-scores, kind="stable")[:MAX_CANDIDATES]
     boxes, scores, classes = boxes[order], scores[order], classes[order]
     offset = classes.astype(np.float32)[:, None] * CLASS_OFFSET
-    kept = _suppress(boxes + offset, np.float32(iou), max_detections)
+    kept = _suppress(boxes + offset, np.float32(thresholds.iou), thresholds.max_detections)
     return Detections(boxes[kept], scores[kept], classes[kept])
 
 
 def _candidates(
-    decoded: FloatArray, confidence: float, multi_label: bool
+    decoded: FloatArray, thresholds: Thresholds
 ) -> tuple[FloatArray, FloatArray, NDArray[np.int64]]:
-    scores = decoded[4:]
-    if multi_label:
+    scores, confidence = decoded[4:], thresholds.confidence
+    if thresholds.multi_label:
         anchors, classes = np.nonzero(confidence < scores.T)
     else:
         best = scores.argmax(axis=0)

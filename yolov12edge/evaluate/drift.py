@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov12edge.boxes import cxcywh_to_xyxy
 from yolov12edge.data import Dataset, Letterbox, Placement, read_image, to_batch
 from yolov12edge.data.dataset import Labels
 from yolov12edge.errors import CheckpointError, DataError, UsageError
-from yolov12edge.evaluate.detections import Detections, non_max_suppression
-from yolov12edge.evaluate.meter import CONFIDENCE, MAX_DETECTIONS, NMS_IOU, Meter
+from yolov12edge.evaluate.detections import Detections, detections_of
+from yolov12edge.evaluate.meter import Meter
 from yolov12edge.evaluate.report import DriftReport, Gate, Judge
 from yolov12edge.runtime import Runner
+from yolov12edge.thresholds import COUNTED
 from yolov12edge.voice import Progress, no_progress
 
 Array = NDArray[np.float32]
@@ -50,7 +50,7 @@ def measure_drift(
 ) -> DriftReport:
     """Run both on the same images and compare detections and numbers.
 
-    Both sides go through multi-label NMS at confidence 0.001 and IoU 0.7. Without labels the
+    Both sides go through multi-label NMS at the thresholds of `COUNTED`. Without labels the
     reference's own detections above 0.25 are the truth. Images are read and dropped one batch at
     a time.
 
@@ -120,10 +120,12 @@ def measure_drifts(
         fitted = [reference_letterbox(image) for image in pixels]
         tensor = to_batch([image for image, _ in fitted])
         outputs = reference(tensor)
-        found = [_detect(o, placed) for o, (_, placed) in zip(outputs, fitted, strict=True)]
+        placements = [placed for _, placed in fitted]
+        found = detections_of(outputs, placements, COUNTED, clip=False)
+        rows = [None if labels is None else labels[path] for path in batch]
         truths = [
-            None if labels is None else _truth(labels[path], placed)
-            for path, (_, placed) in zip(batch, fitted, strict=True)
+            None if one is None else Detections.truth(one[:, 0], one[:, 1:], placed)
+            for one, placed in zip(rows, placements, strict=True)
         ]
         for side in sides:
             side.compare(batch, pixels, fitted, tensor, outputs, found, truths)
@@ -171,6 +173,8 @@ class _Side:
             own_outputs = self._runner(to_batch([image for image, _ in fitted]))
             if self._same_size:
                 equal_input = self._runner(tensor)
+        placements = [placed for _, placed in fitted]
+        found = detections_of(own_outputs, placements, COUNTED, clip=False)
         for index, path in enumerate(paths):
             self.meter.add_outputs(
                 expected[index],
@@ -180,22 +184,10 @@ class _Side:
             self.meter.add_detections(
                 path,
                 references[index],
-                _detect(own_outputs[index], fitted[index][1]),
-                fitted[index][1],
+                found[index],
+                placements[index],
                 truths[index],
             )
-
-
-def _detect(output: Array, placement: Placement) -> Detections:
-    found = non_max_suppression(output, CONFIDENCE, NMS_IOU, MAX_DETECTIONS, multi_label=True)
-    return found.to_image(placement, clip=False)
-
-
-def _truth(labels: Labels, placement: Placement) -> Detections:
-    """Labels as fractions of an image to its pixels."""
-    size = np.array([placement.width, placement.height] * 2, dtype=np.float32)
-    boxes = cxcywh_to_xyxy(labels[:, 1:] * size).astype(np.float32)
-    return Detections(boxes, np.ones(len(labels), np.float32), labels[:, 0].astype(np.int64))
 
 
 def _labels_by_image(images: Sequence[Path], dataset: Dataset | None) -> dict[Path, Labels] | None:

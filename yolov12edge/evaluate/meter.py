@@ -25,11 +25,9 @@ from yolov12edge.evaluate.report import (
 )
 from yolov12edge.evaluate.symptoms import symptoms
 from yolov12edge.evaluate.tensor_errors import TensorErrors
+from yolov12edge.thresholds import COUNTED, SHOWN
 
-CONFIDENCE = 0.001
-NMS_IOU = 0.7
-MAX_DETECTIONS = 300
-TRUTH_SCORE = 0.25
+TRUTH_SCORE = SHOWN.confidence
 RESAMPLES = 500
 WORST_IMAGES = 5
 # Below this the reference does not know the labels' world, and ratios of its mAP are chance.
@@ -166,9 +164,9 @@ class Meter:
             judge=artifact,
             reference=reference,
             settings=Settings(
-                confidence=CONFIDENCE,
-                iou=NMS_IOU,
-                max_detections=MAX_DETECTIONS,
+                confidence=COUNTED.confidence,
+                iou=COUNTED.iou,
+                max_detections=COUNTED.max_detections,
                 truth_score=TRUTH_SCORE,
                 match_iou=MATCH_IOU,
                 resamples=RESAMPLES,
@@ -225,7 +223,7 @@ def _threshold(scores: Array, wanted: int) -> float | None:
     """A threshold that `wanted` of the scores, best first, lie above; None if too few exist."""
     if not 0 < wanted <= len(scores):
         return None
-    below = scores[wanted] if wanted < len(scores) else CONFIDENCE
+    below = scores[wanted] if wanted < len(scores) else COUNTED.confidence
     return float(scores[wanted - 1] + below) / 2
 
 

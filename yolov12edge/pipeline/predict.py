@@ -11,26 +11,18 @@ from typing import Any
 
 import cv2
 
-from yolov12edge.data import find_images, read_image, to_batch
+from yolov12edge.data import find_images, read_image
 from yolov12edge.data.draw import draw_boxes
 from yolov12edge.data.images import IMAGE_SUFFIXES
 from yolov12edge.data.letterbox import Image
 from yolov12edge.errors import DataError, UsageError
-from yolov12edge.evaluate import Detections, non_max_suppression
+from yolov12edge.evaluate import Detections, Thresholds, detect
 from yolov12edge.files import atomic_path, write_bytes, write_json
 from yolov12edge.runtime import Artifact
 from yolov12edge.voice import Progress, no_progress
 
 VIDEO_SUFFIXES = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"})
 RESULTS_NAME = "predictions.json"
-
-
-@dataclass(frozen=True)
-class Thresholds:
-    """What counts as a detection: least score, and IoU above which the lower score goes."""
-
-    confidence: float = 0.25
-    iou: float = 0.7
 
 
 @dataclass(frozen=True)
@@ -127,7 +119,7 @@ def _image(
     target: Path | None,
 ) -> dict[str, Any]:
     image = read_image(path)
-    found = _detect(artifact, image, thresholds)
+    found = detect(artifact, image, thresholds)
     if target is not None:
         drawn = draw_boxes(image, found.boxes, found.scores, found.classes, names)
         done, content = cv2.imencode(target.suffix, cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))
@@ -161,7 +153,7 @@ def _video(
             writer = stack.enter_context(contextlib.closing(_VideoWriter(temporary, fps)))
         for image in images:
             height, width = image.shape[:2]
-            found = _detect(artifact, image, thresholds)
+            found = detect(artifact, image, thresholds)
             frames.append(_listed(found, names))
             if writer:
                 writer.add(draw_boxes(image, found.boxes, found.scores, found.classes, names))
@@ -213,13 +205,6 @@ class _VideoWriter:
     def close(self) -> None:
         if self._writer is not None:
             self._writer.release()
-
-
-def _detect(artifact: Artifact, image: Image, thresholds: Thresholds) -> Detections:
-    boxed, placement = artifact.letterbox(image)
-    decoded = artifact.runner(to_batch([boxed]))[0]
-    found = non_max_suppression(decoded, thresholds.confidence, thresholds.iou)
-    return found.to_image(placement)
 
 
 def _listed(found: Detections, names: Sequence[str]) -> list[dict[str, Any]]:

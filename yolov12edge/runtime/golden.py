@@ -20,11 +20,10 @@ from yolov12edge.boxes import cxcywh_to_xyxy, pairwise_iou
 from yolov12edge.errors import CheckpointError, GateFailed
 from yolov12edge.run.names import GOLDEN_FILE
 from yolov12edge.runtime.runner import FloatArray, Runner
+from yolov12edge.thresholds import SHOWN
 
 GOLDEN_SCHEMA_VERSION = 1
 MAX_GOLDEN_BYTES = 256 << 20
-# Above this score a detection counts; as predict shows them.
-CONFIDENCE = 0.25
 # From this score on one side has to have what the other finds, in the same place and class.
 CLEAR = 0.5
 SAME_PLACE_IOU = 0.5
@@ -137,7 +136,8 @@ def check_outputs(path: Path, outputs: FloatArray, golden: GoldenInputs) -> None
             "build it again with --level 3 or higher, or from model.onnx (FP32) to see which "
             "precision is at fault",
         )
-    found = (outputs[:, 4:].max(axis=(1, 2)) > CONFIDENCE) if outputs.size else np.zeros(0, bool)
+    best = outputs[:, 4:].max(axis=(1, 2)) if outputs.size else np.zeros(0, np.float32)
+    found = best > SHOWN.confidence
     expected = golden.counts > 0
     if expected.any() and not (found & expected).any():
         raise GateFailed(
@@ -187,7 +187,7 @@ def _agreement(
         return int((scores >= CLEAR).sum()), 0, 0, 0
     same_place = pairwise_iou(boxes, cxcywh_to_xyxy(output[:4].T)) >= SAME_PLACE_IOU
     clear = scores >= CLEAR
-    again = (same_place & (output[4:][classes] > CONFIDENCE)).any(axis=1)
+    again = (same_place & (output[4:][classes] > SHOWN.confidence)).any(axis=1)
     sure = output[4:].max(axis=0) >= CLEAR
     known = (same_place & (classes[:, None] == output[4:].argmax(axis=0))).any(axis=0)
     return int(clear.sum()), int((clear & again).sum()), int(sure.sum()), int((sure & known).sum())

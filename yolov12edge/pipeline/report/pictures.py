@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from yolov12edge.data import Letterbox, read_image, to_batch
+from yolov12edge.data import Letterbox, read_image
 from yolov12edge.data.draw import draw_boxes
 from yolov12edge.data.letterbox import Image
 from yolov12edge.errors import EdgeError
-from yolov12edge.evaluate import Detections, non_max_suppression
+from yolov12edge.evaluate import SHOWN, Detections, detect
 from yolov12edge.evaluate.pairs import pair
 from yolov12edge.page import Note, Picture, Pictures, Section
 from yolov12edge.page.pictures import jpeg_uri, shrunk
@@ -24,13 +24,13 @@ from yolov12edge.pipeline.stages.verify import find_reference
 from yolov12edge.run.names import ONNX_SUFFIXES
 from yolov12edge.runtime import Artifact, open_artifact
 from yolov12edge.runtime.open import RUNTIMES
-from yolov12edge.runtime.runner import Runner
 from yolov12edge.runtime.torch import TorchRunner
 from yolov12edge.voice import Progress, no_progress
 
 # All pictures of a page together; as text they take a third more.
 BUDGET_BYTES = 2_400_000
-_SCORE, _NMS_IOU = 0.25, 0.7
+# As predict shows them, but several classes a box, as drift counts them.
+_THRESHOLDS = replace(SHOWN, multi_label=True)
 _SIDE = 720
 _MARK = (255, 0, 200)
 
@@ -71,7 +71,7 @@ def pictures_section(
             progress("pictures", done + 1, len(subjects))
     finally:
         artifact.runner.close()
-    text = f"Detections above a score of {_SCORE}."
+    text = f"Detections above a score of {_THRESHOLDS.confidence}."
     if reference is not None:
         text += " Pink frames mark what only one of the two finds."
     notes = [Note(text, "muted"), *([Note(missing, "caution")] if missing else [])]
@@ -109,29 +109,29 @@ def _runtime(run: RunDocuments) -> str | None:
 
 def _reference(
     run: RunDocuments, weights: Path | None, artifact: Artifact
-) -> tuple[Runner | None, str]:
+) -> tuple[Artifact | None, str]:
     """The checkpoint, or why there is none; one that was named has to be there."""
     size = artifact.runner.input_shape[2:]
     try:
-        return TorchRunner(find_reference(run.artifact, weights), *size), ""
+        runner = TorchRunner(find_reference(run.artifact, weights), *size)
     except EdgeError as error:
         if weights is not None:
             raise
         return None, f"Only the artifact's detections are shown: {error.message}."
+    return Artifact(runner, Letterbox(*size), None), ""
 
 
 def _pictures(
-    subject: Subject, artifact: Artifact, reference: Runner | None, limit: int
+    subject: Subject, artifact: Artifact, reference: Artifact | None, limit: int
 ) -> Pictures:
     image = read_image(subject.path)
     names = artifact.names or tuple(map(str, range(artifact.runner.num_classes)))
-    height, width = artifact.runner.input_shape[2:]
-    found = _detect(artifact.runner, artifact.letterbox, image)
+    found = detect(artifact, image, _THRESHOLDS, clip=False)
     title = ("differs most: " if subject.worst else "") + subject.path.name
     if reference is None:
         shown = Picture("artifact", jpeg_uri(_drawn(image, found, names), limit))
         return Pictures(title, count(len(found), "detection"), "muted", (shown,))
-    truth = _detect(reference, Letterbox(height, width), image)
+    truth = detect(reference, image, _THRESHOLDS, clip=False)
     pairs = pair(truth, found)
     lost = np.setdiff1d(np.arange(len(truth)), pairs.first)
     extra = np.setdiff1d(np.arange(len(found)), pairs.second)
@@ -151,14 +151,6 @@ def _pictures(
             ),
         ),
     )
-
-
-def _detect(runner: Runner, letterbox: Letterbox, image: Image) -> Detections:
-    """As drift counts them: multi-label, in pixels of the image."""
-    boxed, placement = letterbox(image)
-    decoded = runner(to_batch([boxed]))[0]
-    found = non_max_suppression(decoded, _SCORE, _NMS_IOU, multi_label=True)
-    return found.to_image(placement, clip=False)
 
 
 def _drawn(

@@ -14,6 +14,7 @@ from yolov12edge.data import Letterbox, find_images, load_dataset, read_image, t
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
 from yolov12edge.runtime import Runner
 from yolov12edge.runtime.golden import GoldenInputs
+from yolov12edge.thresholds import COUNTED
 from yolov12edge.voice import Progress
 
 Picture = NDArray[np.uint8]
@@ -120,7 +121,7 @@ def _make_golden(runner: Runner, letterbox: Letterbox, picture: Picture) -> Gold
     letterboxed, placement = letterbox(picture)
     output = runner(to_batch([letterboxed]))[0]
     found = non_max_suppression(output)
-    evaluated = non_max_suppression(output, confidence=0.001, multi_label=True)
+    evaluated = non_max_suppression(output, COUNTED)
     return Golden(
         picture,
         letterboxed,

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from yolov12edge.boxes import cxcywh_to_xyxy
 from yolov12edge.data.images import read_image
 from yolov12edge.data.letterbox import Image, Letterbox, Placement
 from yolov12edge.data.problems import Problem
@@ -25,13 +24,10 @@ from yolov12edge.evaluate.detections import Detections, non_max_suppression
 from yolov12edge.model import Detector
 from yolov12edge.model.blocks import Conv
 from yolov12edge.pipeline.training.pictures import EXAMPLES, Example
+from yolov12edge.thresholds import COUNTED
 from yolov12edge.train.history import Evaluation
 from yolov12edge.voice import Progress, no_progress
 
-# The published evaluation: many weak detections, several classes an anchor.
-CONFIDENCE = 0.001
-NMS_IOU = 0.7
-MAX_DETECTIONS = 300
 READERS = 2
 
 Picture = tuple[Image, Placement]
@@ -83,14 +79,13 @@ class Validator:
             readable = [(first + offset, *p) for offset, p in enumerate(pictures) if p]
             if not readable:
                 continue
-            outputs = self._detect(fused, [image for _, image, _ in readable])
+            outputs = self._decode(fused, [image for _, image, _ in readable])
             for decoded, (index, image, placement) in zip(outputs, readable, strict=True):
-                found = non_max_suppression(
-                    decoded, CONFIDENCE, NMS_IOU, MAX_DETECTIONS, multi_label=True
-                )
+                found = non_max_suppression(decoded, COUNTED)
                 if len(examples) < EXAMPLES:
                     examples.append(Example(image, found))
-                truth = _truth(samples[index], placement)
+                sample = samples[index]
+                truth = Detections.truth(sample.classes, sample.boxes, placement)
                 table.add(found.to_image(placement), truth)
             progress("evaluation", first + len(pictures), len(samples))
         self.examples = examples
@@ -129,7 +124,7 @@ class Validator:
             return None
 
     @torch.inference_mode()
-    def _detect(self, model: Detector, images: list[Image]) -> np.ndarray:
+    def _decode(self, model: Detector, images: list[Image]) -> np.ndarray:
         stacked = torch.from_numpy(np.stack(images)).to(self._device).permute(0, 3, 1, 2)
         inputs = stacked.to(torch.float32, memory_format=torch.channels_last) / 255
         with self._autocast():
@@ -146,9 +141,3 @@ def fused_copy(model: Detector) -> Detector:
             module.conv = fuse_conv_bn_eval(module.conv, module.bn)
             module.bn = nn.Identity()  # type: ignore[assignment]
     return fused.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _truth(sample: Sample, placement: Placement) -> Detections:
-    size = np.array([placement.width, placement.height] * 2, dtype=np.float32)
-    boxes = (cxcywh_to_xyxy(sample.boxes) * size).astype(np.float32)
-    return Detections(boxes, np.ones(len(boxes), np.float32), sample.classes)

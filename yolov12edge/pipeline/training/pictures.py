@@ -15,10 +15,10 @@ from yolov12edge.data.letterbox import Image
 from yolov12edge.data.preview import save_batch_picture
 from yolov12edge.evaluate.detections import Detections
 from yolov12edge.files import atomic_path
+from yolov12edge.thresholds import SHOWN
 
 PREVIEWS = 3
 EXAMPLES = 8
-SHOWN_SCORE = 0.25
 _COLUMNS = 4
 
 
@@ -41,7 +41,7 @@ def save_predictions(folder: Path, examples: Sequence[Example], names: Sequence[
         return
     tiles = []
     for example in examples:
-        seen = example.found.above(SHOWN_SCORE)
+        seen = example.found.above(SHOWN.confidence)
         tiles.append(draw_boxes(example.image, seen.boxes, seen.scores, seen.classes, names))
     blank = np.full_like(tiles[0], 255)
     tiles += [blank] * (-len(tiles) % _COLUMNS if len(tiles) > _COLUMNS else 0)

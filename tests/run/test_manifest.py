@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.files import sha256_file
-from yolov12edge.run import manifest as module
+from yolov12edge.run import facts
 from yolov12edge.run.manifest import Manifest, changed_files, read_manifest
 
 DOCUMENT: dict[str, Any] = {
@@ -93,7 +93,7 @@ def test_a_damaged_manifest(tmp_path: Path, content: bytes, message: str) -> Non
 def test_a_manifest_of_any_size_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_MANIFEST_BYTES", 100)
+    monkeypatch.setattr(facts, "MAX_MANIFEST_BYTES", 100)
     with pytest.raises(CheckpointError, match="too large"):
         read_manifest(written(tmp_path))
 

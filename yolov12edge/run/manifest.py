@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -14,9 +13,9 @@ from yolov12edge import __version__
 from yolov12edge.documents import OpenDocument
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.files import sha256_file, write_json
+from yolov12edge.run.facts import TooLargeError, read_document
 from yolov12edge.run.names import MANIFEST_FILE
 
-MAX_MANIFEST_BYTES = 16_000_000
 LIBRARIES = (
     "torch",
     "onnx",
@@ -203,11 +202,11 @@ def read_manifest(folder: Path) -> Manifest:
         raise UsageError(
             f"{folder} has no {MANIFEST_FILE}", "pass a folder that `yolov12edge export` wrote"
         )
-    if path.stat().st_size > MAX_MANIFEST_BYTES:
-        raise CheckpointError(f"{path} is too large for a manifest", "export the model again")
     try:
-        return Manifest.model_validate(json.loads(path.read_bytes()))
-    except (ValueError, RecursionError) as error:
+        return Manifest.model_validate(read_document(path))
+    except TooLargeError as error:
+        raise CheckpointError(str(error), "export the model again") from error
+    except ValueError as error:
         where = ""
         if isinstance(error, ValidationError):
             first = error.errors()[0]

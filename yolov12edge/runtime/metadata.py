@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from yolov12edge.data.letterbox import Letterbox
 from yolov12edge.errors import CheckpointError
+from yolov12edge.run.facts import ModelFacts, model_facts
 
 METADATA_KEY = "yolov12edge"
 # JSON list of [module path, tensor name]: what each block of the network yields.
 BLOCKS_KEY = "yolov12edge.blocks"
-MAX_MANIFEST_BYTES = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -39,37 +38,22 @@ def artifact_info(path: Path) -> ArtifactInfo | None:
         CheckpointError: the file or its metadata is damaged.
     """
     path = Path(path)
-    if path.suffix.lower() == ".onnx":
-        text = _onnx_metadata(path)
-        return parse_metadata(text) if text else None
-    manifest = path.parent / "manifest.json"
-    if not manifest.is_file() or manifest.stat().st_size > MAX_MANIFEST_BYTES:
-        return None
-    return parse_metadata(manifest.read_text(encoding="utf-8", errors="replace"))
-
-
-def parse_metadata(text: str) -> ArtifactInfo:
-    """Read the JSON that an export stores under `METADATA_KEY`, or a run folder's manifest.
-
-    Raises:
-        CheckpointError: the text is not such a document.
-    """
     try:
-        document: Any = json.loads(text)
-        model, letterbox = document["model"], document["input"]["letterbox"]
-        height, width = (int(side) for side in model["imgsz"])
-        pad_value = int(letterbox["pad_value"])
-        if not (0 < height < 1 << 16 and 0 < width < 1 << 16 and 0 <= pad_value <= 255):
-            raise ValueError("image size or pad value out of range")
-        names = model.get("names")
-        return ArtifactInfo(
-            names=tuple(str(name) for name in names) if names else None,
-            letterbox=Letterbox(height, width, pad_value, center=bool(letterbox["center"])),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        facts = _onnx_facts(path) if path.suffix.lower() == ".onnx" else model_facts(path.parent)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
             "the artifact's yolov12edge metadata is damaged", "export the artifact again"
         ) from error
+    if facts is None:
+        return None
+    return ArtifactInfo(
+        facts.names, Letterbox(*facts.imgsz, pad_value=facts.pad_value, center=facts.center)
+    )
+
+
+def _onnx_facts(path: Path) -> ModelFacts | None:
+    text = _onnx_metadata(path)
+    return ModelFacts.parse(json.loads(text)) if text else None
 
 
 def _onnx_metadata(path: Path) -> str | None:

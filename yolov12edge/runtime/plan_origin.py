@@ -7,24 +7,17 @@ None of this loads TensorRT.
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from yolov12edge.errors import CheckpointError, UnsupportedError
-from yolov12edge.run.names import (
-    MANIFEST_FILE,
-    SIDECAR_SUFFIX,
-)
+from yolov12edge.run.facts import engine_facts
+from yolov12edge.run.names import MANIFEST_FILE
 from yolov12edge.runtime.cuda import Gpu
-from yolov12edge.runtime.metadata import MAX_MANIFEST_BYTES
 from yolov12edge.runtime.plan_file import PlanHeader, read_plan, read_plan_header
 
 TITLES = {"tensorrt": "TensorRT", "tensorrt_rtx": "TensorRT-RTX"}
-# Without a run folder, `build` describes a plan in a file of its own: engine.plan.json.
-
 AMPERE = 80
 
 # Version compatible plans came with TensorRT 8.6. They load in later versions, across major ones in
@@ -121,29 +114,24 @@ def plan_origin(path: Path, header: PlanHeader, sha256: str) -> PlanOrigin:
     Raises:
         CheckpointError: this file name is described with another SHA-256.
     """
-    found = _described(Path(path))
-    if found is None:
+    facts = engine_facts(Path(path))
+    if facts is None:
         return PlanOrigin(header.version, header.compute_capabilities)
-    document, engine = found
-    recorded = engine.get("sha256")
-    if recorded and recorded != sha256:
+    if facts.sha256 not in (None, sha256):
+        name = facts.document.name
         raise CheckpointError(
-            f"{path} is not the plan that its {document.name} describes: the SHA-256 differs",
-            f"build it again, or remove {document.name} if you replaced the plan on purpose",
+            f"{path} is not the plan that its {name} describes: the SHA-256 differs",
+            f"build it again, or remove {name} if you replaced the plan on purpose",
         )
-    listed, version, system = (engine.get(key) for key in ("sm", "version", "platform"))
-    numbers = [sm for sm in listed if isinstance(sm, int)] if isinstance(listed, list) else []
-    modes = engine if header.backend in BACKENDS_WITH_MODES else {}
-    dla = engine.get("dla")
-    core = dla.get("core") if isinstance(dla, dict) else None
+    has_modes = header.backend in BACKENDS_WITH_MODES
     return PlanOrigin(
-        header.version or (version if isinstance(version, str) else None),
-        header.compute_capabilities or tuple(numbers),
-        compatibility=str(modes.get("hardware_compatibility") or "none"),
-        version_compatible=modes.get("version_compatible") is True,
-        platform=system if isinstance(system, str) else None,
-        dla_core=core if isinstance(core, int) else None,
-        recorded=bool(recorded),
+        header.version or facts.version,
+        header.compute_capabilities or facts.sm,
+        compatibility=facts.hardware_compatibility if has_modes else "none",
+        version_compatible=facts.version_compatible and has_modes,
+        platform=facts.platform,
+        dla_core=facts.dla_core,
+        recorded=facts.sha256 is not None,
     )
 
 
@@ -217,26 +205,6 @@ def check_gpu(path: Path, origin: PlanOrigin, gpu: Gpu) -> None:
         f"{path} was built for {listed}; this GPU ({gpu.name}) is SM{here}",
         "build it for this GPU: yolov12edge build model.onnx --target with its recipe",
     )
-
-
-def _described(path: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The document about a plan and its `engine` entry: the sidecar, else the manifest."""
-    for document in (path.with_name(path.name + SIDECAR_SUFFIX), path.with_name(MANIFEST_FILE)):
-        engine = _engine_of(document)
-        if engine is not None and engine.get("file") == path.name:
-            return document, engine
-    return None
-
-
-def _engine_of(document: Path) -> dict[str, Any] | None:
-    if not document.is_file() or document.stat().st_size > MAX_MANIFEST_BYTES:
-        return None
-    try:
-        content = json.loads(document.read_bytes())
-    except (ValueError, RecursionError):
-        return None
-    engine = content.get("engine") if isinstance(content, dict) else None
-    return engine if isinstance(engine, dict) else None
 
 
 def _loads_in_later(built: list[int], here: list[int]) -> bool:

@@ -24,9 +24,10 @@ from tests.checkpoints.crafting import (
     trainer_file,
     trainer_package,
 )
-from yolov12edge.checkpoints import describe, load_model, read_checkpoint, save_safetensors
+from yolov12edge.checkpoints import load_model, read_checkpoint, save_safetensors
 from yolov12edge.errors import CheckpointError
 from yolov12edge.model import Detector, published_architecture
+from yolov12edge.pipeline.inspect.checkpoint import inspect_checkpoint
 
 
 def assert_same_state(found: dict[str, Tensor], expected: dict[str, Tensor]) -> None:
@@ -252,13 +253,13 @@ def test_half_keeps_what_would_overflow(tmp_path: Path, detector: Detector) -> N
     assert checkpoint.state["model.0.bn.running_var"].max() == 1e6
 
 
-def test_describe_says_what_the_file_is(files: dict[str, Path]) -> None:
-    document = describe(read_checkpoint(files["trainer"]))
-    assert document["form"] == "trainer"
-    assert (document["scale"], document["layout"], document["num_classes"]) == ("n", "turbo", 3)
-    assert document["names"] == ["cat", "dog", "owl"]
-    assert document["bytes"] == files["trainer"].stat().st_size
-    assert len(document["sha256"]) == 64
+def test_inspect_says_what_the_file_is(files: dict[str, Path]) -> None:
+    found = inspect_checkpoint(files["trainer"])
+    assert found.form == "trainer"
+    assert (found.scale, found.layout, found.num_classes) == ("n", "turbo", 3)
+    assert found.names == ["cat", "dog", "owl"]
+    assert found.bytes == files["trainer"].stat().st_size
+    assert len(found.sha256) == 64
 
 
 def test_pickle_of_the_fixture_follows_the_published_grammar(files: dict[str, Path]) -> None:

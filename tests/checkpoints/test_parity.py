@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from yolov12edge.checkpoints import describe, load_model, read_checkpoint
+from yolov12edge.checkpoints import load_model, read_checkpoint
+from yolov12edge.pipeline.inspect.checkpoint import inspect_checkpoint
 
 pytestmark = pytest.mark.shared
 SOURCES = ("official_v1", "official_turbo", "ultralytics")
@@ -43,12 +44,13 @@ def test_raw_and_decoded_outputs(shared: Path, source: str, size: str) -> None:
 def test_what_the_reference_files_are(
     shared: Path, source: str, layout: str, parameters: int
 ) -> None:
-    checkpoint = read_checkpoint(shared / "reference" / f"{source}_n_stripped.pt")
-    document = describe(checkpoint)
-    assert document["form"] == "published"
-    assert (document["scale"], document["layout"], document["num_classes"]) == ("n", layout, 80)
-    assert document["parameters"] == parameters
-    assert document["names"][:2] == ["person", "bicycle"]
+    path = shared / "reference" / f"{source}_n_stripped.pt"
+    checkpoint, found = read_checkpoint(path), inspect_checkpoint(path)
+    assert found.form == "published"
+    assert (found.scale, found.layout, found.num_classes) == ("n", layout, 80)
+    assert found.parameters == parameters
+    assert found.names is not None
+    assert found.names[:2] == ["person", "bicycle"]
     lines = (shared / "reference/keys" / f"keys_{source}_n.tsv").read_text().splitlines()
     listed = {}
     for name, shape, _ in (line.split("\t") for line in lines):

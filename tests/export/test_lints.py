@@ -25,7 +25,7 @@ def clean() -> onnx.ModelProto:
     detector = lively_model("n", num_classes=2)
     model, _ = rewrite(detector)
     return emit_model(
-        model, 64, 64, metadata=metadata_props(describe_artifact(detector, 64, 64, 1))
+        model, 64, 64, metadata=metadata_props(*describe_artifact(detector, 64, 64, 1))
     )
 
 

@@ -11,7 +11,6 @@ from yolov12edge.checkpoints.published import fetch_published
 from yolov12edge.checkpoints.reader import (
     Checkpoint,
     build_detector,
-    describe,
     load_model,
     read_checkpoint,
     save_safetensors,
@@ -22,7 +21,6 @@ __all__ = [
     "Fit",
     "InitialWeights",
     "build_detector",
-    "describe",
     "fetch_published",
     "for_classes",
     "initialise",

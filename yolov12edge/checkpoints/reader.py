@@ -23,7 +23,6 @@ from yolov12edge.model import Architecture, Detector
 
 # The number that starts every file of torch.save before its zip form (PyTorch 1.6), any protocol.
 _LEGACY_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-_LEARNED_EXCEPT = ("running_mean", "running_var", "num_batches_tracked")
 _WANTED = "pass a YOLOv12 checkpoint: .pt or .safetensors"
 
 
@@ -99,35 +98,6 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise CheckpointError(f"{path}: {error.message}", error.hint) from error
     except OSError as error:
         raise CheckpointError(f"{path}: {error.strerror}", _WANTED) from error
-
-
-def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What `inspect` says of a checkpoint, ready for JSON."""
-    architecture = checkpoint.architecture
-    return {
-        "kind": "checkpoint",
-        "path": str(checkpoint.path),
-        "bytes": checkpoint.size,
-        "sha256": checkpoint.sha256,
-        "form": checkpoint.form,
-        "fused": checkpoint.fused,
-        "scale": architecture.scale,
-        "layout": architecture.layout,
-        "num_classes": architecture.num_classes,
-        "names": list(checkpoint.names) if checkpoint.names else None,
-        "parameters": sum(
-            t.numel() for name, t in checkpoint.state.items() if not name.endswith(_LEARNED_EXCEPT)
-        ),
-        "pe_kernel": architecture.pe_kernel,
-        "mlp_ratio": architecture.mlp_ratio,
-        "stem_groups": list(architecture.stem_groups),
-        "class_width": architecture.class_width,
-        "dtype": checkpoint.dtype,
-        "epoch": checkpoint.epoch,
-        "image_size": checkpoint.image_size,
-        "license": checkpoint.license,
-        "notes": list(checkpoint.notes),
-    }
 
 
 def save_safetensors(

@@ -158,7 +158,8 @@ def command(
     record = record_build(onnx, built)
     for warning in built.warnings:
         output.warn(warning)
-    document = {"plan": str(built.path), "engine": built.manifest(), "described_by": str(record)}
+    engine = built.section().model_dump(mode="json")
+    document = {"plan": str(built.path), "engine": engine, "described_by": str(record)}
     output.result(document, _text(built))
 
 

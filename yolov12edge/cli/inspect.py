@@ -74,7 +74,7 @@ def command(
     if diff is not None:
         _show_diff(output, inspect_artifact(diff), found)
         return
-    document = found if isinstance(found, dict) else found.model_dump(mode="json")
+    document = found.model_dump(mode="json")
     if to is not None:
         document = document | {"written": _convert(path, to, half)}
     if strip is not None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from yolov12edge.engine.dla import DlaCoverage
 from yolov12edge.errors import UsageError
+from yolov12edge.run.manifest import DlaSection, EngineSection
 from yolov12edge.runtime.plan_origin import this_platform
 
 BuildBackend = Literal["tensorrt", "tensorrt_rtx"]
@@ -130,26 +131,30 @@ class EngineBuild:
     dla: DlaCoverage | None
     warnings: tuple[str, ...]
 
-    def manifest(self) -> dict[str, Any]:
+    def section(self) -> EngineSection:
         """The `engine` entry of a run folder's manifest; runtimes compare it before loading."""
-        return {
-            "file": self.path.name,
-            "sha256": self.sha256,
-            "bytes": self.size,
-            "backend": self.backend,
-            "version": self.version,
-            "sm": list(self.compute_capabilities),
-            "batch": str(self.batch),
-            "network_layers": self.network_layers,
-            "seconds": round(self.seconds, 3),
-            "platform": this_platform(),
-            "gpu": self.gpu,
-            "optimization_level": self.optimization_level,
-            "workspace": self.options.workspace,
-            "tactic_sources": self.options.tactic_sources and list(self.options.tactic_sources),
-            "profiling_verbosity": self.options.profiling_verbosity,
-            "dla": self.dla and {"core": self.options.dla_core, "coverage": self.dla.share},
-            "hardware_compatibility": self.options.hardware_compatibility,
-            "version_compatible": self.options.version_compatible,
-            "warnings": list(self.warnings),
-        }
+        options, dla = self.options, None
+        if self.dla is not None:
+            dla = DlaSection(core=options.dla_core, coverage=self.dla.share)
+        sources = options.tactic_sources
+        return EngineSection(
+            file=self.path.name,
+            sha256=self.sha256,
+            bytes=self.size,
+            backend=self.backend,
+            version=self.version,
+            sm=list(self.compute_capabilities),
+            batch=str(self.batch),
+            network_layers=self.network_layers,
+            seconds=round(self.seconds, 3),
+            platform=this_platform(),
+            gpu=self.gpu,
+            optimization_level=self.optimization_level,
+            workspace=options.workspace,
+            tactic_sources=None if sources is None else list(sources),
+            profiling_verbosity=options.profiling_verbosity,
+            dla=dla,
+            hardware_compatibility=options.hardware_compatibility,
+            version_compatible=options.version_compatible,
+            warnings=list(self.warnings),
+        )

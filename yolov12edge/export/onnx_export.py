@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -22,6 +21,7 @@ from yolov12edge.files import write_bytes
 from yolov12edge.graph.builder import OPSETS
 from yolov12edge.graph.view import GraphView
 from yolov12edge.model import Detector
+from yolov12edge.run.manifest import InputSection, ModelSection, OutputSection
 from yolov12edge.runtime import open_runner
 
 SCORE_TOLERANCE = 1e-4
@@ -91,14 +91,16 @@ class OnnxExport:
 
     Attributes:
         path: the file.
-        description: sections `model`, `input` and `output` of the manifest.
+        model, input, output: as the manifest and the file's metadata say it.
         proofs: one a rewrite step.
         statistics: nodes in all and by operator.
         findings: what the lints say; warnings only, errors are raised.
     """
 
     path: Path
-    description: dict[str, Any]
+    model: ModelSection
+    input: InputSection
+    output: OutputSection
     proofs: tuple[StepProof, ...]
     statistics: dict[str, int]
     findings: tuple[Finding, ...]
@@ -112,19 +114,19 @@ def export_onnx(detector: Detector, path: Path, options: ExportOptions) -> OnnxE
         UsageError: the file cannot be written.
     """
     model, proofs = rewrite(detector, options.variant, options.swap_attention)
-    description = describe_artifact(detector, options.height, options.width, options.batch)
+    sections = describe_artifact(detector, options.height, options.width, options.batch)
     graph = emit_model(
         model,
         options.height,
         options.width,
         options.batch,
         options.opset,
-        metadata_props(description),
+        metadata_props(*sections),
     )
     findings = lint_graph(graph)
     refuse_errors(findings)
     write_bytes(path, graph.SerializeToString(deterministic=True))
-    return OnnxExport(path, description, proofs, graph_statistics(graph), tuple(findings))
+    return OnnxExport(path, *sections, proofs, graph_statistics(graph), tuple(findings))
 
 
 def refuse_errors(findings: list[Finding]) -> None:

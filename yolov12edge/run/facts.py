@@ -137,7 +137,7 @@ def engine_facts(plan: Path) -> EngineFacts | None:
             document,
             str(sha256) if sha256 else None,
             _text(entry.get("version")),
-            tuple(sm) if isinstance(sm, list) else (),
+            tuple(n for n in sm if isinstance(n, int)) if isinstance(sm, list) else (),
             hardware_compatibility=str(entry.get("hardware_compatibility") or "none"),
             version_compatible=entry.get("version_compatible") is True,
             platform=_text(entry.get("platform")),

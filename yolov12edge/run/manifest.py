@@ -104,8 +104,15 @@ class TargetSection(Section):
     version: str
 
 
+class DlaSection(Section):
+    """What of a plan runs on a DLA core, as a share of the layers."""
+
+    core: int | None
+    coverage: float
+
+
 class EngineSection(Section):
-    """The plan that was built here."""
+    """The plan that was built here, and how; earlier versions wrote less."""
 
     file: str
     sha256: str
@@ -113,6 +120,19 @@ class EngineSection(Section):
     backend: str
     version: str
     sm: list[int]
+    batch: str | None = None
+    network_layers: int | None = None
+    seconds: float | None = None
+    platform: str | None = None
+    gpu: str | None = None
+    optimization_level: int | None = None
+    workspace: int | None = None
+    tactic_sources: list[str] | None = None
+    profiling_verbosity: str | None = None
+    dla: DlaSection | None = None
+    hardware_compatibility: str = "none"
+    version_compatible: bool = False
+    warnings: list[str] = Field(default_factory=list)
 
 
 class StepSection(Section):

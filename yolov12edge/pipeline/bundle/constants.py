@@ -62,14 +62,13 @@ def _cpp_plan(engine: EngineSection | None) -> str:
 
 
 def _cpp_origin(engine: EngineSection) -> str:
-    extra = engine.model_extra or {}
     parts = [
         _cpp(engine.backend),
         _cpp(engine.version),
         _cpp_list([str(int(sm)) for sm in engine.sm]),
-        _cpp(str(extra.get("hardware_compatibility") or "none")),
-        "true" if extra.get("version_compatible") is True else "false",
-        _cpp(str(extra.get("platform") or "")),
+        _cpp(engine.hardware_compatibility),
+        "true" if engine.version_compatible else "false",
+        _cpp(engine.platform or ""),
     ]
     return "{" + ", ".join(parts) + "}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from yolov12edge.engine import EngineBuild
 from yolov12edge.files import sha256_file
 from yolov12edge.pipeline.export.conversion import Conversions, ProvedExport
 from yolov12edge.pipeline.export.preparation import ExportJob
@@ -10,11 +9,7 @@ from yolov12edge.pipeline.stages.engine import Built, NotBuilt, Trial
 from yolov12edge.pipeline.stages.verify import Verdicts, accuracy_of
 from yolov12edge.run.folder import RunFolder
 from yolov12edge.run.manifest import (
-    EngineSection,
-    InputSection,
     Manifest,
-    ModelSection,
-    OutputSection,
     ParitySection,
     PrecisionSection,
     SourceSection,
@@ -36,9 +31,9 @@ def describe_run(
     """What is known before anything is judged."""
     exported, recipe = proved.exported, job.recipe
     return Manifest(
-        model=ModelSection(**exported.description["model"]),
-        input=InputSection(**exported.description["input"]),
-        output=OutputSection(**exported.description["output"]),
+        model=exported.model,
+        input=exported.input,
+        output=exported.output,
         precision=PrecisionSection(
             name=made.asked.precision, nodes=made.asked.nodes, kept_in_float=made.asked.kept
         ),
@@ -49,7 +44,7 @@ def describe_run(
             sm=list(recipe.compute_capabilities),
             version=recipe.version or "",
         ),
-        engine=_engine_section(engine.engine) if isinstance(engine, Built) else None,
+        engine=engine.engine.section() if isinstance(engine, Built) else None,
         reason=engine.reason if isinstance(engine, NotBuilt) else None,
         parity=_parity_section(proved),
         verified=False,
@@ -75,10 +70,6 @@ def _hashes(run: RunFolder) -> dict[str, str]:
     """SHA-256 of every file of the run but the manifest itself."""
     files = sorted(path for path in run.path.iterdir() if path.name != MANIFEST_FILE)
     return {path.name: sha256_file(path) for path in files}
-
-
-def _engine_section(engine: EngineBuild) -> EngineSection:
-    return EngineSection(**engine.manifest())
 
 
 def _parity_section(proved: ProvedExport) -> ParitySection:

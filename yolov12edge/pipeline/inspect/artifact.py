@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from yolov12edge.checkpoints import describe, read_checkpoint
 from yolov12edge.documents import Document
 from yolov12edge.engine.inspection import EngineInspection, read_engine_layers
 from yolov12edge.errors import CheckpointError, EdgeError, UsageError
+from yolov12edge.pipeline.inspect.checkpoint import CheckpointInspection, inspect_checkpoint
 from yolov12edge.pipeline.inspect.onnx import OnnxInspection, inspect_onnx
 from yolov12edge.pipeline.inspect.plan import PlanInspection, inspect_plan
 from yolov12edge.run.manifest import (
@@ -54,13 +54,15 @@ class RunInspection(Document):
         )
 
 
-Inspection = OnnxInspection | PlanInspection | EngineInspection | RunInspection
+Inspection = (
+    CheckpointInspection | OnnxInspection | PlanInspection | EngineInspection | RunInspection
+)
 
 
 def inspect_artifact(
     path: Path, layers: Path | None = None, times: Path | None = None
-) -> Inspection | dict[str, Any]:
-    """Tell what a file or run folder is; a checkpoint as `describe` tells it.
+) -> Inspection:
+    """Tell what a file or run folder is.
 
     Nothing from the file is executed. A plan is loaded only where this machine can run it, to ask
     TensorRT for its layers.
@@ -80,7 +82,7 @@ def inspect_artifact(
         return inspect_run(path if path.is_dir() else path.parent)
     suffix = path.suffix.lower()
     if suffix in TORCH_SUFFIXES:
-        return describe(read_checkpoint(path))
+        return inspect_checkpoint(path)
     if suffix in ONNX_SUFFIXES:
         return inspect_onnx(path)
     if suffix in PLAN_SUFFIXES:

@@ -46,7 +46,7 @@ class InspectionDiff(Document):
     differences: list[Difference]
 
 
-def diff(before: Inspection | dict[str, Any], after: Inspection | dict[str, Any]) -> InspectionDiff:
+def diff(before: Inspection, after: Inspection) -> InspectionDiff:
     """Compare two inspections.
 
     Plans are compared by their layers too, where these are known of both.
@@ -54,7 +54,7 @@ def diff(before: Inspection | dict[str, Any], after: Inspection | dict[str, Any]
     Raises:
         UsageError: they are of different kinds.
     """
-    one, two = _kind(before), _kind(after)
+    one, two = before.kind, after.kind
     if one != two:
         raise UsageError(
             f"--diff compares artifacts of one kind, not a {_title(one)} and a {_title(two)}",
@@ -69,26 +69,18 @@ def diff(before: Inspection | dict[str, Any], after: Inspection | dict[str, Any]
     ]
     return InspectionDiff(
         of=_title(one),
-        before=_path(before),
-        after=_path(after),
+        before=before.path,
+        after=after.path,
         same=len(names) - len(differences),
         differences=differences,
     )
-
-
-def _kind(found: Inspection | dict[str, Any]) -> str:
-    return str(found.get("kind", "checkpoint")) if isinstance(found, dict) else found.kind
 
 
 def _title(kind: str) -> str:
     return _KINDS.get(kind, kind)
 
 
-def _path(found: Inspection | dict[str, Any]) -> str:
-    return str(found["path"]) if isinstance(found, dict) else found.path
-
-
-def _facts(found: Inspection | dict[str, Any]) -> Facts:
+def _facts(found: Inspection) -> Facts:
     if isinstance(found, OnnxInspection):
         return _onnx(found)
     if isinstance(found, EngineInspection):
@@ -98,7 +90,7 @@ def _facts(found: Inspection | dict[str, Any]) -> Facts:
         return dict(_flat(plan)) | (_engine(found.engine) if found.engine else {})
     if isinstance(found, RunInspection):
         return dict(_flat(found.manifest.model_dump(mode="json")))
-    return dict(_flat(found))
+    return dict(_flat(found.model_dump(mode="json")))
 
 
 def _onnx(found: OnnxInspection) -> Facts:

@@ -14,6 +14,7 @@ from rich.text import Text
 from yolov12edge.engine.inspection import EngineInspection
 from yolov12edge.files import readable_size
 from yolov12edge.pipeline.inspect.artifact import Inspection, RunInspection
+from yolov12edge.pipeline.inspect.checkpoint import CheckpointInspection
 from yolov12edge.pipeline.inspect.onnx import OnnxInspection, TensorSummary
 from yolov12edge.pipeline.inspect.plan import PlanInspection
 from yolov12edge.pipeline.inspect.render_engine import render_engine
@@ -24,7 +25,7 @@ _WIDTH = 66
 _SHOWN = 8
 
 
-def render_inspection(found: Inspection | dict[str, Any]) -> RenderableType:
+def render_inspection(found: Inspection) -> RenderableType:
     """An inspection as a list of named facts, with a table where there are several files."""
     if isinstance(found, OnnxInspection):
         return _onnx(found)
@@ -37,34 +38,35 @@ def render_inspection(found: Inspection | dict[str, Any]) -> RenderableType:
     return _checkpoint(found)
 
 
-def _checkpoint(found: dict[str, Any]) -> Table:
-    shape = "batch norms folded" if found["fused"] else "batch norms kept"
-    epoch = "" if found["epoch"] is None else f", stopped after epoch {found['epoch']}"
-    size = found["image_size"]
+def _checkpoint(found: CheckpointInspection) -> Table:
+    shape = "batch norms folded" if found.fused else "batch norms kept"
+    epoch = "" if found.epoch is None else f", stopped after epoch {found.epoch}"
+    size = found.image_size
     return _fields(
-        found["path"],
+        found.path,
         {
-            "kind": f"checkpoint ({found['form']}{epoch}), {readable_size(found['bytes'])}",
-            "sha256": found["sha256"],
-            "model": _model(found),
-            "classes": _classes(found["num_classes"], found["names"]),
-            "weights": f"{found['parameters']:,} parameters in {found['dtype']}, {shape}",
+            "kind": f"checkpoint ({found.form}{epoch}), {readable_size(found.bytes)}",
+            "sha256": found.sha256,
+            "model": _model(found.scale, found.layout),
+            "classes": _classes(found.num_classes, found.names),
+            "weights": f"{found.parameters:,} parameters in {found.dtype}, {shape}",
             "trained at": f"{size} x {size} px" if size else "",
-            "licence": found["license"] or "",
-            "notes": "\n".join(found["notes"]),
+            "licence": found.license or "",
+            "notes": "\n".join(found.notes),
         },
     )
 
 
 def _onnx(found: OnnxInspection) -> RenderableType:
-    model = (found.metadata or {}).get("model")
+    model: Any = (found.metadata or {}).get("model")
     known = isinstance(model, dict) and {"scale", "layout", "num_classes"} <= model.keys()
+    network = _model(model["scale"], model["layout"], model.get("imgsz")) if known else ""
     facts = {
         "kind": f"ONNX, opset {found.opset}, {readable_size(found.bytes)}",
         "sha256": found.sha256,
         "made by": found.producer,
-        "model": _model(model) if known and model else "not said: no metadata of this package",
-        "classes": _classes(model["num_classes"], model.get("names")) if known and model else "",
+        "model": network or "not said: no metadata of this package",
+        "classes": _classes(model["num_classes"], model.get("names")) if known else "",
         "input": "\n".join(map(_tensor, found.inputs)),
         "output": "\n".join(map(_tensor, found.outputs)),
         "nodes": f"{found.nodes}: " + _counts(found.operators),
@@ -105,6 +107,7 @@ def _run(found: RunInspection) -> RenderableType:
         manifest.engine,
     )
     source = manifest.source
+    network = _model(model.scale, model.layout, model.imgsz)
     where = ", ".join(
         filter(None, (f"{target.backend} {target.version}", _architectures(target.sm)))
     )
@@ -118,7 +121,7 @@ def _run(found: RunInspection) -> RenderableType:
         found.path,
         {
             "kind": f"run folder of {manifest.created}, yolov12edge {manifest.tool.version}",
-            "model": _model(model.model_dump()) + f", {model.parameters:,} parameters",
+            "model": f"{network}, {model.parameters:,} parameters",
             "classes": _classes(model.num_classes, model.names),
             "input": f"{manifest.input.name} {manifest.input.dtype} {_shape(manifest.input.shape)}",
             "output": (
@@ -155,10 +158,9 @@ def _fields(title: str, facts: Mapping[str, str]) -> Table:
     return table
 
 
-def _model(model: Mapping[str, Any]) -> str:
-    size = model.get("imgsz")
+def _model(scale: Any, layout: Any, size: Any = None) -> str:
     at = f", {size[0]} x {size[1]} px" if isinstance(size, (list, tuple)) and len(size) == 2 else ""
-    return f"YOLOv12-{model['scale']}, layout {model['layout']}{at}"
+    return f"YOLOv12-{scale}, layout {layout}{at}"
 
 
 def _classes(count: int, names: Any) -> str:

@@ -10,7 +10,7 @@ from yolov12edge.download import cache_folder
 from yolov12edge.engine import BatchRange, BuildOptions, EngineBuild
 from yolov12edge.errors import EdgeError
 from yolov12edge.files import sha256_file, write_json
-from yolov12edge.run.manifest import EngineSection, Manifest, read_manifest
+from yolov12edge.run.manifest import Manifest, read_manifest
 from yolov12edge.run.names import SIDECAR_SUFFIX
 from yolov12edge.run.recipe import Recipe
 
@@ -57,7 +57,8 @@ def record_build(onnx: Path, built: EngineBuild) -> Path:
     sidecar = built.path.with_name(built.path.name + SIDECAR_SUFFIX)
     manifest = _manifest_of_run(onnx, built.path)
     if manifest is None:
-        document = {"schema_version": SIDECAR_SCHEMA_VERSION, "engine": built.manifest()}
+        engine = built.section().model_dump(mode="json")
+        document = {"schema_version": SIDECAR_SCHEMA_VERSION, "engine": engine}
         write_json(sidecar, document | {"onnx": {"file": onnx.name, "sha256": sha256_file(onnx)}})
         return sidecar
     sidecar.unlink(missing_ok=True)
@@ -65,7 +66,7 @@ def record_build(onnx: Path, built: EngineBuild) -> Path:
     files = {name: digest for name, digest in manifest.files.items() if name != replaced}
     updated = manifest.model_copy(
         update={
-            "engine": EngineSection(**built.manifest()),
+            "engine": built.section(),
             "reason": None,
             "files": files | {built.path.name: built.sha256},
         }

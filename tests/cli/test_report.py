@@ -15,7 +15,7 @@ from tests.run.test_manifest import DOCUMENT
 from tests.samples import write_data, write_pictures, write_weights
 from yolov12edge.files import sha256_file
 from yolov12edge.pipeline.report.documents import read_run
-from yolov12edge.pipeline.report.pictures import Subject, choose_subjects
+from yolov12edge.pipeline.report.pictures import ShownImage, choose_subjects
 
 SECTIONS = [
     "comparison", "drift", "bench", "precision", "calibration", "engine", "provenance",
@@ -248,7 +248,7 @@ def test_the_worst_come_first_and_the_rest_is_spread(tmp_path: Path) -> None:
     images = [Path(f"/x/{n}.png") for n in range(10)] + [Path("/x/twice.png"), Path("/y/twice.png")]
     documents = read_run(folder)
     chosen = choose_subjects(documents, images, 6)
-    assert chosen[:2] == [Subject(images[7], True), Subject(images[3], True)]
+    assert chosen[:2] == [ShownImage(images[7], True), ShownImage(images[3], True)]
     assert not any(subject.worst for subject in chosen[2:])
     assert len({subject.path for subject in chosen}) == 6
     for number in (1, 2, 11, 12, 50):

@@ -9,7 +9,7 @@ import pytest
 
 from tests.page.pages import ReadPage
 from yolov12edge.page import Chart, Page, Section, Verdict, render_page
-from yolov12edge.page.charts import Bar, Range, class_bars, latency_ranges
+from yolov12edge.page.charts import Bar, LatencyRange, class_bars, latency_ranges
 
 pytest.importorskip("matplotlib")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -35,7 +35,9 @@ def test_bars_are_as_long_as_their_values() -> None:
 
 
 def test_medians_are_written_and_names_are_kept() -> None:
-    svg = latency_ranges([Range("checkpoint", 3, 4.125, 5, 9), Range("model.onnx", 1, 2, 2, 3)])
+    svg = latency_ranges(
+        [LatencyRange("checkpoint", 3, 4.125, 5, 9), LatencyRange("model.onnx", 1, 2, 2, 3)]
+    )
     words = [element.text for element in ElementTree.fromstring(svg).iter(SVG + "text")]
     assert {"checkpoint", "model.onnx", "4.12", "2.00", "ms a call"} <= set(words)
 
@@ -44,13 +46,13 @@ def test_medians_are_written_and_names_are_kept() -> None:
 def test_any_number_is_drawn(value: float | None) -> None:
     ElementTree.fromstring(class_bars([Bar("a", value, value)], "x", "y"))
     length = value or 0.0
-    ElementTree.fromstring(latency_ranges([Range("a", length, length, length, length)]))
+    ElementTree.fromstring(latency_ranges([LatencyRange("a", length, length, length, length)]))
 
 
 def test_hostile_names_stay_names() -> None:
     names = ["<script>x</script>", "$\\frac{", "犬\u202e", "a\nb\x00", "x" * 500]
     svg = class_bars([Bar(name, 0.5, 0.5) for name in names], names[0], names[1])
-    ranges = latency_ranges([Range(name, 1, 2, 3, 4) for name in names])
+    ranges = latency_ranges([LatencyRange(name, 1, 2, 3, 4) for name in names])
     ElementTree.fromstring(svg)
     words = [element.text for element in ElementTree.fromstring(svg).iter(SVG + "text")]
     assert {"<script>x</script>", "$\\frac{", "a?b?"} <= set(words)

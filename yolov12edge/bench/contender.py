@@ -16,6 +16,7 @@ from yolov12edge.bench.settings import Settings
 from yolov12edge.bench.statistics import settled
 from yolov12edge.data import Letterbox
 from yolov12edge.errors import UsageError
+from yolov12edge.run.names import PLAN_BACKENDS
 from yolov12edge.runtime.runner import FloatArray, Runner
 
 Clock = Callable[[], float]
@@ -162,6 +163,6 @@ class Track:
 
 def on_gpu(runner: Runner) -> bool:
     """Whether a runner computes on an NVIDIA GPU."""
-    return runner.name in ("tensorrt", "tensorrt_rtx") or any(
+    return runner.name in PLAN_BACKENDS or any(
         word in runner.device.lower() for word in ("cuda", "tensorrt")
     )

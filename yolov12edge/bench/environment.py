@@ -37,7 +37,7 @@ class Cpu(Document):
     governor: str | None
 
 
-class Gpu(Document):
+class GpuDescription(Document):
     """A GPU as its driver names it; memory in bytes."""
 
     name: str
@@ -61,7 +61,7 @@ class Environment(Document):
     python: str
     cpu: Cpu
     memory: int
-    gpus: tuple[Gpu, ...]
+    gpus: tuple[GpuDescription, ...]
     jetson: Jetson | None
     libraries: dict[str, str]
     omp_num_threads: str | None
@@ -143,11 +143,11 @@ def read_cpu(root: Path = Path("/")) -> Cpu:
     )
 
 
-def _gpus() -> tuple[Gpu, ...]:
+def _gpus() -> tuple[GpuDescription, ...]:
     states = read_gpus()
     if states:
         return tuple(
-            Gpu(
+            GpuDescription(
                 name=state.name,
                 compute_capability=state.compute_capability,
                 driver=state.driver,
@@ -156,7 +156,7 @@ def _gpus() -> tuple[Gpu, ...]:
             for state in states
         )
     return tuple(
-        Gpu(
+        GpuDescription(
             name=gpu.name,
             compute_capability=gpu.compute_capability,
             driver=f"CUDA {driver().version()}",

@@ -9,21 +9,21 @@ from pathlib import Path
 from yolov12edge.engine.dialect import Dialect
 from yolov12edge.engine.monitor import BuildMonitor
 from yolov12edge.engine.onnx_file import read_network
-from yolov12edge.engine.options import BuildBackend, BuildOptions, EngineBuild
+from yolov12edge.engine.options import BuildOptions, EngineBuild
 from yolov12edge.engine.plan import build_plan
 from yolov12edge.errors import UnsupportedError, UsageError
 from yolov12edge.files import atomic_path
+from yolov12edge.run.names import PLAN_BACKENDS, PlanBackend
 from yolov12edge.runtime.plan_file import read_plan_header
 from yolov12edge.voice import SILENCE, Progress, Voice, no_progress
 
-BACKENDS: tuple[BuildBackend, ...] = ("tensorrt", "tensorrt_rtx")
 INTERPRETED = ("onnxruntime", "openvino")
 
 
 def build_engine(
     onnx_path: Path,
     plan_path: Path,
-    backend: BuildBackend,
+    backend: PlanBackend,
     options: BuildOptions | None = None,
     progress: Progress = no_progress,
     voice: Voice = SILENCE,
@@ -110,7 +110,7 @@ def _dialect(backend: str) -> Dialect:
         from yolov12edge.engine.tensorrt import TensorRT
 
         return TensorRT()
-    raise UsageError(f"unknown backend {backend!r}", f"use one of: {', '.join(BACKENDS)}")
+    raise UsageError(f"unknown backend {backend!r}", f"use one of: {', '.join(PLAN_BACKENDS)}")
 
 
 def _built_for(dialect: Dialect) -> tuple[int, ...]:

@@ -9,9 +9,9 @@ from typing import Literal
 from yolov12edge.engine.dla import DlaCoverage
 from yolov12edge.errors import UsageError
 from yolov12edge.run.manifest import DlaSection, EngineSection
+from yolov12edge.run.names import PlanBackend
 from yolov12edge.runtime.plan_origin import this_platform
 
-BuildBackend = Literal["tensorrt", "tensorrt_rtx"]
 HardwareCompatibility = Literal["none", "ampere_plus", "same_compute_capability"]
 ProfilingVerbosity = Literal["none", "layer_names_only", "detailed"]
 
@@ -117,7 +117,7 @@ class EngineBuild:
     """
 
     path: Path
-    backend: BuildBackend
+    backend: PlanBackend
     version: str
     compute_capabilities: tuple[int, ...]
     sha256: str

@@ -13,8 +13,8 @@ from yolov12edge.data import Dataset, Letterbox, Placement, read_image, to_batch
 from yolov12edge.data.dataset import Labels
 from yolov12edge.errors import CheckpointError, DataError, UsageError
 from yolov12edge.evaluate.detections import Detections, detections_of
-from yolov12edge.evaluate.meter import Meter
-from yolov12edge.evaluate.report import DriftReport, Gate, Judge
+from yolov12edge.evaluate.meter import DriftMeter
+from yolov12edge.evaluate.report import DriftReport, Gate, RuntimeVersion
 from yolov12edge.runtime import Runner
 from yolov12edge.thresholds import COUNTED
 from yolov12edge.voice import Progress, no_progress
@@ -151,7 +151,7 @@ class _Side:
         )
         self._same_input = self._letterbox == reference_letterbox
         self._same_size = reference.input_shape[2:] == candidate.runner.input_shape[2:]
-        self.meter = Meter(names, reference_letterbox, self._letterbox, labelled=labelled)
+        self.meter = DriftMeter(names, reference_letterbox, self._letterbox, labelled=labelled)
         self.judge = _judge(candidate.runner)
 
     def compare(
@@ -225,8 +225,8 @@ def _same_or_centred(reference: Letterbox, artifact: Runner) -> Letterbox:
     return Letterbox(height, width)
 
 
-def _judge(runner: Runner) -> Judge:
-    return Judge(runtime=runner.name, version=runner.version)
+def _judge(runner: Runner) -> RuntimeVersion:
+    return RuntimeVersion(runtime=runner.name, version=runner.version)
 
 
 def _batch(runner: Runner) -> int:

@@ -16,11 +16,11 @@ from yolov12edge.evaluate.report import (
     ClassDrift,
     Counts,
     DriftReport,
+    DriftSettings,
     Gate,
-    Judge,
+    GateResult,
     Metric,
-    Settings,
-    Verdict,
+    RuntimeVersion,
     WorstImage,
 )
 from yolov12edge.evaluate.symptoms import symptoms
@@ -36,7 +36,7 @@ MEANINGFUL_MAP = 0.02
 Array = NDArray[np.float32]
 
 
-class Meter:
+class DriftMeter:
     """Everything that is kept of the images."""
 
     def __init__(
@@ -111,7 +111,9 @@ class Meter:
             self._worst.sort(key=lambda one: one.matched - one.reference - one.extra)
             del self._worst[WORST_IMAGES:]
 
-    def report(self, gate: Gate, seed: int, reference: Judge, artifact: Judge) -> DriftReport:
+    def report(
+        self, gate: Gate, seed: int, reference: RuntimeVersion, artifact: RuntimeVersion
+    ) -> DriftReport:
         """The figures over all images, and the gate's verdict on them."""
         own = [table.average_precision() for table in self._self]
         real = [table.average_precision() for table in self._labelled] if self._labelled else None
@@ -154,7 +156,7 @@ class Meter:
                 for name in self._names
             ],
             worst=self._worst,
-            gate=Verdict(
+            gate=GateResult(
                 metric=metric,
                 max_drop=gate.max_drop,
                 min_matched=gate.min_matched,
@@ -163,7 +165,7 @@ class Meter:
             ),
             judge=artifact,
             reference=reference,
-            settings=Settings(
+            settings=DriftSettings(
                 confidence=COUNTED.confidence,
                 iou=COUNTED.iou,
                 max_detections=COUNTED.max_detections,

@@ -26,7 +26,7 @@ class Gate(Document):
     min_matched: float = Field(default=0.95, ge=0, le=1)
 
 
-class Verdict(Document):
+class GateResult(Document):
     """A gate with its outcome.
 
     Attributes:
@@ -40,8 +40,8 @@ class Verdict(Document):
     reasons: list[str]
 
 
-class Judge(Document):
-    """Who ran a model."""
+class RuntimeVersion(Document):
+    """What ran a model."""
 
     runtime: str
     version: str
@@ -94,7 +94,7 @@ class WorstImage(Document):
     mean_iou: float | None
 
 
-class Settings(Document):
+class DriftSettings(Document):
     """How the figures were made.
 
     Attributes:
@@ -166,10 +166,10 @@ class DriftReport(Document):
     levels: dict[str, dict[str, TensorError]] | None
     per_class: list[ClassDrift]
     worst: list[WorstImage]
-    gate: Verdict
-    judge: Judge
-    reference: Judge
-    settings: Settings
+    gate: GateResult
+    judge: RuntimeVersion
+    reference: RuntimeVersion
+    settings: DriftSettings
     notes: list[str]
 
     def to_json(self) -> str:

@@ -54,7 +54,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Range:
+class LatencyRange:
     """An artifact with its latencies in ms."""
 
     name: str
@@ -89,7 +89,7 @@ def class_bars(bars: Sequence[Bar], reference: str, artifact: str) -> str:
     return _draw([bar.name for bar in bars], 0.36, draw)
 
 
-def latency_ranges(ranges: Sequence[Range]) -> str:
+def latency_ranges(ranges: Sequence[LatencyRange]) -> str:
     """A line an artifact from its least to its 99th percentile, with median and 90th marked."""
 
     def draw(axes: Axes) -> None:

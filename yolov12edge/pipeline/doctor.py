@@ -64,7 +64,7 @@ class TargetState(Document):
         return " and ".join(able) or "neither"
 
 
-class Judge(Document):
+class JudgeState(Document):
     """Whether the ONNX Runtime here may judge other artifacts, and why (not)."""
 
     trustworthy: bool
@@ -85,7 +85,7 @@ class DoctorReport(Document):
     libraries: dict[str, str]
     runtimes: tuple[RuntimeState, ...]
     gpus: tuple[GpuFound, ...]
-    judge: Judge
+    judge: JudgeState
     targets: tuple[TargetState, ...]
     warnings: tuple[str, ...] = ()
 
@@ -161,13 +161,13 @@ def _library(name: str, load: Callable[[], ModuleType]) -> RuntimeState:
     return RuntimeState(name=name, available=True, version=library.__version__, reason="")
 
 
-def _judge(onnxruntime: RuntimeState) -> Judge:
+def _judge(onnxruntime: RuntimeState) -> JudgeState:
     if not onnxruntime.available:
-        return Judge(trustworthy=False, reason=onnxruntime.reason)
+        return JudgeState(trustworthy=False, reason=onnxruntime.reason)
     from yolov12edge.runtime.onnxruntime import judge_is_trustworthy
 
     trustworthy, reason = judge_is_trustworthy()
-    return Judge(trustworthy=trustworthy, reason=reason)
+    return JudgeState(trustworthy=trustworthy, reason=reason)
 
 
 def _warnings(distributions: dict[str, str]) -> tuple[str, ...]:

@@ -30,11 +30,7 @@ LIBRARIES = (
 )
 
 
-class Section(OpenDocument):
-    """A part of the manifest; unknown keys of later versions are kept."""
-
-
-class ModelSection(Section):
+class ModelSection(OpenDocument):
     """The network."""
 
     scale: str
@@ -46,7 +42,7 @@ class ModelSection(Section):
     parameters: int
 
 
-class LetterboxSection(Section):
+class LetterboxSection(OpenDocument):
     """How an image is fitted to the input."""
 
     pad_value: int
@@ -54,7 +50,7 @@ class LetterboxSection(Section):
     stride: int
 
 
-class InputSection(Section):
+class InputSection(OpenDocument):
     """The input tensor and the preprocessing before it."""
 
     name: str
@@ -65,7 +61,7 @@ class InputSection(Section):
     letterbox: LetterboxSection
 
 
-class OutputSection(Section):
+class OutputSection(OpenDocument):
     """The output tensor."""
 
     name: str
@@ -74,7 +70,7 @@ class OutputSection(Section):
     layout: str
 
 
-class PrecisionSection(Section):
+class PrecisionSection(OpenDocument):
     """Which precision the artifact computes in, and what stays float32."""
 
     name: Literal["fp32", "fp16", "int8"]
@@ -82,7 +78,7 @@ class PrecisionSection(Section):
     kept_in_float: dict[str, str]
 
 
-class CalibrationSection(Section):
+class CalibrationSection(OpenDocument):
     """The images that decided about precision."""
 
     images: int
@@ -95,7 +91,7 @@ class CalibrationSection(Section):
     file: str | None = None
 
 
-class TargetSection(Section):
+class TargetSection(OpenDocument):
     """The recipe that was followed."""
 
     name: str
@@ -104,14 +100,14 @@ class TargetSection(Section):
     version: str
 
 
-class DlaSection(Section):
+class DlaSection(OpenDocument):
     """What of a plan runs on a DLA core, as a share of the layers."""
 
     core: int | None
     coverage: float
 
 
-class EngineSection(Section):
+class EngineSection(OpenDocument):
     """The plan that was built here, and how; earlier versions wrote less."""
 
     file: str
@@ -135,7 +131,7 @@ class EngineSection(Section):
     warnings: list[str] = Field(default_factory=list)
 
 
-class StepSection(Section):
+class StepSection(OpenDocument):
     """One rewrite step and its proof."""
 
     step: str
@@ -146,7 +142,7 @@ class StepSection(Section):
     block_error: float
 
 
-class ParitySection(Section):
+class ParitySection(OpenDocument):
     """How far the export is from the checkpoint, in float32."""
 
     steps: list[StepSection]
@@ -154,7 +150,7 @@ class ParitySection(Section):
     onnx_score_error: float
 
 
-class AccuracySection(Section):
+class AccuracySection(OpenDocument):
     """What a file of the run detects, next to the checkpoint; figures as in drift.json."""
 
     map: float | None
@@ -163,7 +159,7 @@ class AccuracySection(Section):
     passed: bool
 
 
-class SourceSection(Section):
+class SourceSection(OpenDocument):
     """The checkpoint."""
 
     file: str
@@ -174,14 +170,14 @@ class SourceSection(Section):
     license: str | None = None
 
 
-class ToolSection(Section):
+class ToolSection(OpenDocument):
     """What made the run."""
 
     version: str
     libraries: dict[str, str]
 
 
-class Manifest(Section):
+class Manifest(OpenDocument):
     """The whole document; see docs/run-folder.md."""
 
     schema_version: Literal[1] = 1

@@ -1,6 +1,8 @@
-"""The names of all files of a run folder, and what endings say."""
+"""The names of all files of a run folder, what endings say, and what runs a plan."""
 
 from __future__ import annotations
+
+from typing import Literal, get_args
 
 MANIFEST_FILE = "manifest.json"
 FP32_FILE = "model.onnx"
@@ -38,6 +40,10 @@ OWN_FILES = (
     BENCH_FILE,
     REPORT_FILE,
 )
+
+# The libraries that an engine is built for; elsewhere the ONNX file runs as it is.
+PlanBackend = Literal["tensorrt", "tensorrt_rtx"]
+PLAN_BACKENDS: tuple[PlanBackend, ...] = get_args(PlanBackend)
 
 ONNX_SUFFIXES = (".onnx",)
 PLAN_SUFFIXES = (".plan", ".engine")

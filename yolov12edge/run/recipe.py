@@ -18,8 +18,9 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from yolov12edge.documents import Document
 from yolov12edge.errors import UsageError
+from yolov12edge.run.names import PLAN_BACKENDS, PlanBackend
 
-Backend = Literal["onnxruntime", "openvino", "tensorrt", "tensorrt_rtx"]
+Backend = Literal["onnxruntime", "openvino", PlanBackend]
 Precision = Literal["fp32", "fp16", "int8"]
 Attention = Literal["packed", "separate", "value-left", "rows"]
 
@@ -132,7 +133,7 @@ class Recipe(_Strict):
     @property
     def builds_engine(self) -> bool:
         """The artifact that runs is a plan; elsewhere it is the ONNX file."""
-        return self.backend in ("tensorrt", "tensorrt_rtx")
+        return self.backend in PLAN_BACKENDS
 
     def build_command(self, onnx: Path, plan: Path, precision: Precision) -> str | None:
         """The one command that builds the engine on the device, or None where nothing is built."""

@@ -21,12 +21,11 @@ import shutil
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.files import atomic_path
-
-PlanBackend = Literal["tensorrt", "tensorrt_rtx"]
+from yolov12edge.run.names import PlanBackend
 
 HEADER_BYTES = 64
 MAX_PREFIX_BYTES = 1 << 20

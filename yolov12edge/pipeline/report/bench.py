@@ -9,7 +9,7 @@ from yolov12edge.bench.report import Timing
 from yolov12edge.bench.verdict import int8_text
 from yolov12edge.files import readable_size
 from yolov12edge.page import Block, Cell, Chart, Column, Command, Fields, Note, Section, Table
-from yolov12edge.page.charts import INSTALL, Range, can_draw, latency_ranges
+from yolov12edge.page.charts import INSTALL, LatencyRange, can_draw, latency_ranges
 from yolov12edge.pipeline.report.documents import RunDocuments
 from yolov12edge.pipeline.report.text import NOTHING, number
 from yolov12edge.run.names import BENCH_FILE
@@ -78,7 +78,7 @@ def _chart(bench: BenchReport) -> list[Block]:
     if not can_draw():
         return [Note(f"Charts need matplotlib: {INSTALL}", "muted")]
     ranges = [
-        Range(
+        LatencyRange(
             one.name, one.latency_ms.min, one.latency_ms.p50, one.latency_ms.p90, one.latency_ms.p99
         )
         for one in bench.artifacts

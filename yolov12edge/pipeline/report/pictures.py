@@ -36,7 +36,7 @@ _MARK = (255, 0, 200)
 
 
 @dataclass(frozen=True)
-class Subject:
+class ShownImage:
     """An image to show; `worst` if it is one of those that differ most."""
 
     path: Path
@@ -78,7 +78,7 @@ def pictures_section(
     return Section("pictures", "Pictures", (*notes, *blocks))
 
 
-def choose_subjects(run: RunDocuments, images: Sequence[Path], number: int) -> list[Subject]:
+def choose_subjects(run: RunDocuments, images: Sequence[Path], number: int) -> list[ShownImage]:
     """Up to half the worst images of drift.json that are among `images`, then ordinary ones.
 
     The worst are found by their path, else by a name that only one image has. The ordinary ones
@@ -92,7 +92,9 @@ def choose_subjects(run: RunDocuments, images: Sequence[Path], number: int) -> l
     places = np.linspace(0, len(rest) - 1, wanted + 2)[1:-1].round().astype(int)
     ordinary = [rest[place] for place in dict.fromkeys(places.tolist())]
     ordinary += [path for path in rest if path not in ordinary][: wanted - len(ordinary)]
-    return [Subject(path, True) for path in worst] + [Subject(path, False) for path in ordinary]
+    return [ShownImage(path, True) for path in worst] + [
+        ShownImage(path, False) for path in ordinary
+    ]
 
 
 def _find(wanted: Path, images: Sequence[Path]) -> Path | None:
@@ -122,7 +124,7 @@ def _reference(
 
 
 def _pictures(
-    subject: Subject, artifact: Artifact, reference: Artifact | None, limit: int
+    subject: ShownImage, artifact: Artifact, reference: Artifact | None, limit: int
 ) -> Pictures:
     image = read_image(subject.path)
     names = artifact.names or tuple(map(str, range(artifact.runner.num_classes)))

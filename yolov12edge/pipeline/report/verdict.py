@@ -7,6 +7,7 @@ from yolov12edge.page import Figure, Note, Verdict
 from yolov12edge.page.parts import State
 from yolov12edge.pipeline.report.documents import RunDocuments
 from yolov12edge.pipeline.report.text import count, number, percent
+from yolov12edge.run.names import PLAN_BACKENDS
 
 METRICS = {"map": "mAP50-95", "self_map": "self-mAP50-95"}
 
@@ -125,7 +126,7 @@ def _notes(run: RunDocuments) -> tuple[Note, ...]:
         if drift.gate.passed and failed:
             names = " and ".join(failed)
             notes.append(Note(f"When it was exported, {names} did not pass the gate.", "caution"))
-    if manifest.target.backend in ("tensorrt", "tensorrt_rtx") and run.judged == run.artifact:
+    if manifest.target.backend in PLAN_BACKENDS and run.judged == run.artifact:
         engine = manifest.engine
         what = f"{run.artifact.name}, from which the engine is built"
         notes.append(

@@ -15,6 +15,7 @@ from yolov12edge.files import readable_size
 from yolov12edge.pipeline.stages.build import recipe_options
 from yolov12edge.run.names import (
     FP16_PLAN_FILE,
+    PLAN_BACKENDS,
     PLAN_FILE,
 )
 from yolov12edge.run.recipe import Precision, Recipe
@@ -126,6 +127,6 @@ def _build(
     voice: Voice,
     progress: Progress,
 ) -> EngineBuild:
-    assert recipe.backend in ("tensorrt", "tensorrt_rtx")
+    assert recipe.backend in PLAN_BACKENDS
     options = recipe_options(recipe, None if batch.fixed else batch)
     return build_engine(artifact, target, recipe.backend, options, progress, voice)

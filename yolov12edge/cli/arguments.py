@@ -18,3 +18,8 @@ def parse_image_size(text: str) -> tuple[int, int]:
         raise UsageError(f"cannot read the image size {text!r}", "write 640 or 480x640 (HxW)")
     height = int(match[1])
     return height, int(match[2]) if match[2] else height
+
+
+def parse_words(text: str) -> tuple[str, ...]:
+    """Read a list whose parts commas or spaces separate."""
+    return tuple(text.replace(",", " ").split())

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from yolov12edge.cli.output import JsonOption, Output, QuietOption
+from yolov12edge.cli.options import JsonOption, OpenSizeOption, QuietOption, ThreadsOption
+from yolov12edge.cli.output import Output
 
 if TYPE_CHECKING:
     from yolov12edge.bench import BenchReport, Contender, Settings
@@ -35,10 +36,7 @@ def command(
             metavar="NAME", help="Runtime of .onnx files; given twice, each is timed in both."
         ),
     ] = None,
-    threads: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, metavar="N", help="CPU threads; the runtime's own choice if absent."),
-    ] = None,
+    threads: ThreadsOption = None,
     duration: Annotated[
         float, typer.Option(metavar="SECONDS", help="Seconds to spend on each artifact.")
     ] = 5.0,
@@ -88,10 +86,7 @@ def command(
     profile: Annotated[
         bool, typer.Option("--profile", help="Also time every layer, and sum up by model block.")
     ] = False,
-    imgsz: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="N|HxW", help="640 or HxW, for artifacts that leave the size open."),
-    ] = None,
+    imgsz: OpenSizeOption = None,
     images: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
@@ -113,6 +108,7 @@ def command(
     """
     from yolov12edge.bench import Settings, measure
     from yolov12edge.bench.render import render_bench
+    from yolov12edge.cli.arguments import parse_image_size
     from yolov12edge.data import find_images, read_image
     from yolov12edge.files import check_writable, write_json
     from yolov12edge.pipeline.stages.bench import open_contender, suppress_all, watched_cores
@@ -120,7 +116,7 @@ def command(
     if out is not None:
         check_writable(out)
     output = Output(json, quiet)
-    size = _image_size(imgsz)
+    size = None if imgsz is None else parse_image_size(imgsz)
     settings = Settings(
         batch=batch,
         duration=duration,
@@ -178,14 +174,6 @@ def _with_profiles(report: BenchReport, contenders: list[Contender]) -> BenchRep
             notes.append(f"{contender.name}: no profile: {error.message}")
     update = {"profiles": tuple(profiles), "notes": tuple(notes)}
     return report.model_copy(update=update)
-
-
-def _image_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    from yolov12edge.cli.arguments import parse_image_size
-
-    return parse_image_size(text)
 
 
 def _preset(like: str | None, settings: Settings, versions: list[str]) -> Settings:

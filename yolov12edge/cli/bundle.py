@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from yolov12edge.cli.output import JsonOption, Output, QuietOption
+from yolov12edge.cli.options import JsonOption, QuietOption
+from yolov12edge.cli.output import Output
 
 if TYPE_CHECKING:
     from yolov12edge.pipeline.bundle.job import Bundle

@@ -7,7 +7,16 @@ from typing import Annotated, Optional
 
 import typer
 
-from yolov12edge.cli.output import JsonOption, Output, QuietOption
+from yolov12edge.cli.options import (
+    CalibImagesOption,
+    CalibMethodOption,
+    Int8Option,
+    JsonOption,
+    KeepFloatOption,
+    MaxDropOption,
+    QuietOption,
+)
+from yolov12edge.cli.output import Output
 
 
 def command(
@@ -23,7 +32,7 @@ def command(
     layout: Annotated[
         str, typer.Option(metavar="v1|turbo", help="v1 or turbo, for a published one.")
     ] = "turbo",
-    int8: Annotated[bool, typer.Option("--int8", help="Quantize to INT8.")] = False,
+    int8: Int8Option = False,
     fp16: Annotated[bool, typer.Option("--fp16", help="Convert to FP16.")] = False,
     fp32: Annotated[bool, typer.Option("--fp32", help="Keep FP32.")] = False,
     target: Annotated[
@@ -34,22 +43,9 @@ def command(
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="PATH", help="Calibration images: folder, data.yaml or .npz."),
     ] = None,
-    calib_images: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, metavar="N", help="Most calibration images to use; 256 if absent."),
-    ] = None,
-    calib_method: Annotated[
-        str,
-        typer.Option(
-            metavar="METHOD", help="auto, max, percentile, entropy or mse; for INT8 ranges."
-        ),
-    ] = "auto",
-    keep_float: Annotated[
-        str,
-        typer.Option(
-            metavar="BLOCKS", help="Blocks that INT8 leaves in float: model.6.m.0,model.8"
-        ),
-    ] = "",
+    calib_images: CalibImagesOption = None,
+    calib_method: CalibMethodOption = "auto",
+    keep_float: KeepFloatOption = "",
     imgsz: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -63,10 +59,7 @@ def command(
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="FILE", help="data.yaml whose val split judges the artifact."),
     ] = None,
-    max_drop: Annotated[
-        float,
-        typer.Option(min=0, max=1, metavar="F", help="Largest relative drop the gate accepts."),
-    ] = 0.01,
+    max_drop: MaxDropOption = 0.01,
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="DIR", help="Run folder; runs/<weights>-<target> if absent."),
@@ -89,7 +82,7 @@ def command(
     ONNX, lower precision, engine, timing and verdict, all in one run folder. Exits with 6 if the
     artifact drifts too far from the checkpoint.
     """
-    from yolov12edge.cli.arguments import parse_image_size
+    from yolov12edge.cli.arguments import parse_image_size, parse_words
     from yolov12edge.pipeline.export.job import export_run
     from yolov12edge.pipeline.export.request import ExportRequest
     from yolov12edge.pipeline.export.summary import export_summary
@@ -104,7 +97,7 @@ def command(
         calibration=calib,
         calibration_limit=calib_images,
         calibration_method=calib_method,
-        keep_float=tuple(block for block in keep_float.replace(",", " ").split()),
+        keep_float=parse_words(keep_float),
         image_size=parse_image_size(imgsz) if imgsz else None,
         batch=batch,
         data=data,

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from yolov12edge.cli.output import JsonOption, Output, QuietOption
+from yolov12edge.cli.options import JsonOption, QuietOption
+from yolov12edge.cli.output import Output
 from yolov12edge.run.names import (
     PLAN_SUFFIXES,
     TORCH_SUFFIXES,

@@ -7,7 +7,14 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from yolov12edge.cli.output import JsonOption, Output, QuietOption
+from yolov12edge.cli.options import (
+    JsonOption,
+    OpenSizeOption,
+    QuietOption,
+    RuntimeOption,
+    ThreadsOption,
+)
+from yolov12edge.cli.output import Output
 from yolov12edge.thresholds import SHOWN, Thresholds
 
 _SHOWN = 20
@@ -39,18 +46,9 @@ def command(
         Optional[Path],  # noqa: UP045 - typer reads annotations at run time
         typer.Option(metavar="DIR", help="Folder for annotated pictures and predictions.json."),
     ] = None,
-    imgsz: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="N|HxW", help="640 or HxW, for artifacts that leave it open."),
-    ] = None,
-    runtime: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="NAME", help="What runs the artifact, for example openvino."),
-    ] = None,
-    threads: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, metavar="N", help="CPU threads."),
-    ] = None,
+    imgsz: OpenSizeOption = None,
+    runtime: RuntimeOption = None,
+    threads: ThreadsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -58,12 +56,14 @@ def command(
 
     Prints how many of each class; --out takes annotated copies and predictions.json.
     """
+    from yolov12edge.cli.arguments import parse_image_size
     from yolov12edge.pipeline.predict import find_sources, predict
     from yolov12edge.runtime import open_artifact
 
     output = Output(json, quiet)
     found = find_sources(sources)
-    artifact = open_artifact(weights, runtime, threads, _size(imgsz))
+    size = None if imgsz is None else parse_image_size(imgsz)
+    artifact = open_artifact(weights, runtime, threads, size)
     with output.tracker() as progress:
         results = predict(artifact, found, Thresholds(conf, iou), out, progress)
     runner = artifact.runner
@@ -71,14 +71,6 @@ def command(
     output.result({"artifact": str(weights), "judge": judge, "results": results}, _text(results))
     if out is not None:
         output.info(f"annotated pictures and predictions.json: {out}")
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    from yolov12edge.cli.arguments import parse_image_size
-
-    return parse_image_size(text)
 
 
 def _text(results: list[dict[str, Any]]) -> str:

@@ -7,7 +7,15 @@ from typing import Annotated, Optional
 
 import typer
 
-from yolov12edge.cli.output import JsonOption, Output, QuietOption
+from yolov12edge.cli.options import (
+    CalibImagesOption,
+    CalibMethodOption,
+    Int8Option,
+    JsonOption,
+    KeepFloatOption,
+    QuietOption,
+)
+from yolov12edge.cli.output import Output
 
 
 def command(
@@ -16,26 +24,13 @@ def command(
         Path, typer.Option(metavar="PATH", help="Images: folder, data.yaml, list or .npz.")
     ],
     fp16: Annotated[bool, typer.Option("--fp16", help="Convert to FP16 (the default).")] = False,
-    int8: Annotated[bool, typer.Option("--int8", help="Quantize to INT8.")] = False,
+    int8: Int8Option = False,
     target: Annotated[
         str, typer.Option(metavar="NAME", help="Recipe whose runtime the INT8 file is for.")
     ] = "tensorrt-local",
-    calib_images: Annotated[
-        Optional[int],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(min=1, metavar="N", help="Most calibration images to use; 256 if absent."),
-    ] = None,
-    calib_method: Annotated[
-        str,
-        typer.Option(
-            metavar="METHOD", help="auto, max, percentile, entropy or mse; for INT8 ranges."
-        ),
-    ] = "auto",
-    keep_float: Annotated[
-        str,
-        typer.Option(
-            metavar="BLOCKS", help="Blocks that INT8 leaves in float: model.6.m.0,model.8"
-        ),
-    ] = "",
+    calib_images: CalibImagesOption = None,
+    calib_method: CalibMethodOption = "auto",
+    keep_float: KeepFloatOption = "",
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
@@ -47,6 +42,7 @@ def command(
     quiet: QuietOption = False,
 ) -> None:
     """Convert a float32 ONNX file to FP16 or INT8."""
+    from yolov12edge.cli.arguments import parse_words
     from yolov12edge.errors import UsageError
     from yolov12edge.files import readable_size
     from yolov12edge.pipeline.stages.quantize import QuantizeRequest, quantize_run
@@ -61,7 +57,7 @@ def command(
         target=target,
         calibration_limit=calib_images,
         calibration_method=calib_method,
-        keep_float=tuple(keep_float.replace(",", " ").split()),
+        keep_float=parse_words(keep_float),
         out=out,
         seed=seed,
     )

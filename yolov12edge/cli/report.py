@@ -7,7 +7,8 @@ from typing import Annotated, Optional
 
 import typer
 
-from yolov12edge.cli.output import JsonOption, Output, QuietOption
+from yolov12edge.cli.options import JsonOption, QuietOption
+from yolov12edge.cli.output import Output
 
 
 def command(

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from yolov12edge.cli.output import JsonOption, Output, QuietOption
+from yolov12edge.cli.options import JsonOption, QuietOption
+from yolov12edge.cli.output import Output
 
 # What a resumed run may have otherwise: it changes the speed, not the result.
 _FREE = ("resume", "workers", "cache", "json", "quiet")

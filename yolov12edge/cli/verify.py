@@ -7,7 +7,14 @@ from typing import Annotated, Optional
 
 import typer
 
-from yolov12edge.cli.output import JsonOption, Output, QuietOption
+from yolov12edge.cli.options import (
+    JsonOption,
+    MaxDropOption,
+    QuietOption,
+    RuntimeOption,
+    ThreadsOption,
+)
+from yolov12edge.cli.output import Output
 
 
 def command(
@@ -28,22 +35,13 @@ def command(
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="DIR", help="A folder of images without labels, instead of --data."),
     ] = None,
-    max_drop: Annotated[
-        float,
-        typer.Option(min=0, max=1, metavar="F", help="Largest relative drop of mAP (or self-mAP)."),
-    ] = 0.01,
+    max_drop: MaxDropOption = 0.01,
     min_matched: Annotated[
         float,
         typer.Option(min=0, max=1, metavar="F", help="Smallest share of detections found again."),
     ] = 0.95,
-    runtime: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option(metavar="NAME", help="What runs the artifact, for example openvino."),
-    ] = None,
-    threads: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option(min=1, metavar="N", help="CPU threads."),
-    ] = None,
+    runtime: RuntimeOption = None,
+    threads: ThreadsOption = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the bootstrap.")] = 0,
     out: Annotated[
         Optional[Path],  # noqa: UP045

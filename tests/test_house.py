@@ -29,6 +29,10 @@ JOBS = (
 )
 # On the floor of libraries, who may use whom: the runtimes run models on images.
 NEIGHBOURS = {"runtime": {"model", "checkpoints", "data"}, "checkpoints": {"model"}}
+MOST_LINES = 400
+MOST_LINES_OF_A_FUNCTION = 60
+# Files that may be longer, and why.
+LONG_FILES = {"export/emit.py": "still holds the writing of every module of the network"}
 OPTIONAL = (
     "onnxruntime",
     "tensorrt",
@@ -133,6 +137,33 @@ def test_optional_libraries_live_in_one_file_each() -> None:
                 users[name.split(".")[0]].add(str(path.relative_to(PACKAGE)))
     assert {library: len(files) for library, files in users.items()} == dict.fromkeys(users, 1)
     assert users.keys() == set(OPTIONAL)
+
+
+def test_files_are_short() -> None:
+    lengths = {
+        str(path.relative_to(PACKAGE)): len(path.read_text(encoding="utf-8").splitlines())
+        for path in FILES
+    }
+    assert {name for name, lines in lengths.items() if lines > MOST_LINES} <= LONG_FILES.keys()
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef, path: Path) -> int:
+    """Lines of a function; of a command those after its signature, which is a table of options."""
+    assert function.end_lineno is not None
+    command = room(path) == "cli" and function.name == "command"
+    first = function.body[0].lineno if command else function.lineno
+    return function.end_lineno - first + 1
+
+
+def test_functions_are_short() -> None:
+    long = [
+        f"{path.relative_to(PACKAGE)}:{node.lineno} {node.name}"
+        for path in FILES
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and lines_of(node, path) > MOST_LINES_OF_A_FUNCTION
+    ]
+    assert long == []
 
 
 def test_nothing_takes_code_from_the_trainers() -> None:

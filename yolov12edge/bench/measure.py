@@ -20,7 +20,7 @@ from yolov12edge.bench.power import find_meter
 from yolov12edge.bench.report import BenchReport, Memory, Ratio, Throughput, Timing
 from yolov12edge.bench.settings import Settings
 from yolov12edge.bench.stages import Picture, time_stages
-from yolov12edge.bench.state import read_state, throttling
+from yolov12edge.bench.state import MachineState, read_state, throttling
 from yolov12edge.bench.statistics import certain, enough_quiet, paired_ratio, summarize
 from yolov12edge.bench.throughput import measure_throughput
 from yolov12edge.bench.verdict import doubts, int8_text, int8_verdicts, verdict
@@ -70,18 +70,15 @@ def measure(
         UsageError: nothing to time, or a name twice.
     """
     settings = settings or Settings()
-    entries = _entries(contenders)
     rng = np.random.default_rng(settings.seed)
     shown = list(pictures) if pictures else _generated(rng)
     tracks = [
-        Track(entry, _batches(entry, shown, settings.batch), settings, clock) for entry in entries
+        Track(entry, _batches(entry, shown, settings.batch), settings, clock)
+        for entry in _entries(contenders)
     ]
     before = read_state()
     with _without_garbage_collection():
-        for done, track in enumerate(tracks):
-            progress("warm-up", done, len(tracks))
-            track.warm_up()
-        progress("warm-up", len(tracks), len(tracks))
+        _warm_up(tracks, progress)
         if settings.interleaved:
             cores = cores if len(tracks) > 1 and _on_cpu(tracks) else None
             rest = functools.partial(sleep, settings.rest_ms / 1e3 if _on_cpu(tracks) else 0.0)
@@ -89,10 +86,26 @@ def measure(
         else:
             cores = None
             rounds = max(_alone(track, settings, clock, progress) for track in tracks)
-        held_down = throttling(before, state := read_state())
+        after = read_state()
+        throttled = throttling(before, after)
         timings = tuple(
             _timing(track, shown, files, postprocess, _window(track), cores) for track in tracks
         )
+    looked_at = f"images: {len(shown)}" if pictures else f"noise from seed {settings.seed}"
+    return _report(tracks, timings, settings, rounds, looked_at, before, after, throttled)
+
+
+def _report(
+    tracks: Sequence[Track],
+    timings: tuple[Timing, ...],
+    settings: Settings,
+    rounds: int,
+    looked_at: str,
+    before: MachineState,
+    after: MachineState,
+    throttled: Sequence[str],
+) -> BenchReport:
+    """What was timed, what follows from it, and how far it can be trusted."""
     times = {track.name: track.times for track in tracks} if settings.interleaved else {}
     int8 = int8_verdicts(timings, times)
     ratios = _ratios(times)
@@ -100,14 +113,14 @@ def measure(
         created=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         settings=settings,
         rounds=rounds,
-        pictures=f"images: {len(shown)}" if pictures else f"noise from seed {settings.seed}",
+        pictures=looked_at,
         artifacts=timings,
         ratios=ratios,
         int8=int8,
         verdict="; ".join([verdict(timings, times), *(int8_text(one, timings) for one in int8)]),
-        throttled=tuple(held_down),
+        throttled=tuple(throttled),
         before=before,
-        after=state,
+        after=after,
         environment=describe_environment(),
         doubts=tuple(doubts(timings, ratios, before.load_average)),
         notes=tuple(track.note for track in tracks if track.note),
@@ -143,6 +156,13 @@ def _batches(entry: Contender, pictures: list[Picture], batch: int) -> list[Floa
     fitted = [letterbox(picture)[0] for picture in pictures[:wanted]]
     images = list(itertools.islice(itertools.cycle(fitted), wanted))
     return [to_batch(images[start : start + batch]) for start in range(0, wanted, batch)]
+
+
+def _warm_up(tracks: Sequence[Track], progress: Progress) -> None:
+    for done, track in enumerate(tracks):
+        progress("warm-up", done, len(tracks))
+        track.warm_up()
+    progress("warm-up", len(tracks), len(tracks))
 
 
 def _in_turn(

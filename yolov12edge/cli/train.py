@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from yolov12edge.cli.options import JsonOption, QuietOption
 from yolov12edge.cli.output import Output
+
+if TYPE_CHECKING:
+    from yolov12edge.pipeline.training import TrainOutcome
 
 # What a resumed run may have otherwise: it changes the speed, not the result.
 _FREE = ("resume", "workers", "cache", "json", "quiet")
@@ -150,28 +153,12 @@ def command(
 
     Runs on one machine, or on many under torchrun.
     """
-    from yolov12edge.errors import UsageError
+    from yolov12edge.cli.arguments import parse_image_size
 
-    given = _given(context)
     output = Output(json, quiet)
     if resume is not None:
-        fixed = [name for name in given if name not in _FREE]
-        if fixed:
-            raise UsageError(
-                f"a resumed run keeps its settings: --{fixed[0].replace('_', '-')} is one",
-                "leave it out, or start a new run",
-            )
-        from yolov12edge.pipeline.training import resume as go_on
-
-        changes = {name: context.params[name] for name in given if name in ("workers", "cache")}
-        with output.tracker() as progress:
-            outcome = go_on(resume, output, progress, **changes)
+        outcome = _go_on(context, resume, output)
     else:
-        if data is None:
-            raise UsageError("train needs images", "pass --data data.yaml, or --resume DIR")
-        from yolov12edge.cli.arguments import parse_image_size
-        from yolov12edge.pipeline.training import train
-
         augmentation = {
             "mosaic": mosaic,
             "mixup": mixup,
@@ -184,7 +171,7 @@ def command(
             "flip_ud": flip_ud,
             **_hsv(hsv),
         }
-        request = _request(
+        outcome = _start(
             {
                 "data": data,
                 "val": val,
@@ -214,15 +201,43 @@ def command(
                     "save_steps": save_steps,
                     "half": half,
                 },
-            }
+            },
+            out,
+            output,
         )
-        with output.tracker() as progress:
-            outcome = train(request, out or _free_folder(), output, progress)
-    if outcome is None:
-        return
-    from yolov12edge.pipeline.training.report import training_summary
+    if outcome is not None:
+        from yolov12edge.pipeline.training.report import training_summary
 
-    output.result(outcome.document(), training_summary(outcome))
+        output.result(outcome.document(), training_summary(outcome))
+
+
+def _start(values: dict[str, Any], out: Path | None, output: Output) -> TrainOutcome | None:
+    """The outcome of a new run."""
+    from yolov12edge.errors import UsageError
+    from yolov12edge.pipeline.training import train
+
+    if values["data"] is None:
+        raise UsageError("train needs images", "pass --data data.yaml, or --resume DIR")
+    request = _request(values)
+    with output.tracker() as progress:
+        return train(request, out or _free_folder(), output, progress)
+
+
+def _go_on(context: typer.Context, folder: Path, output: Output) -> TrainOutcome | None:
+    """The outcome of the run in a folder, which keeps its settings."""
+    from yolov12edge.errors import UsageError
+    from yolov12edge.pipeline.training import resume
+
+    given = _given(context)
+    fixed = [name for name in given if name not in _FREE]
+    if fixed:
+        raise UsageError(
+            f"a resumed run keeps its settings: --{fixed[0].replace('_', '-')} is one",
+            "leave it out, or start a new run",
+        )
+    changes = {name: context.params[name] for name in given if name in ("workers", "cache")}
+    with output.tracker() as progress:
+        return resume(folder, output, progress, **changes)
 
 
 def _given(context: typer.Context) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from yolov12edge.data.letterbox import Letterbox, Placement
-from yolov12edge.evaluate.average_precision import MatchTable
+from yolov12edge.evaluate.average_precision import AveragePrecision, MatchTable
 from yolov12edge.evaluate.detections import Detections
 from yolov12edge.evaluate.pairs import MATCH_IOU, pair
 from yolov12edge.evaluate.report import (
@@ -146,15 +146,7 @@ class DriftMeter:
             nonfinite_images=self._nonfinite,
             tensors=tensors,
             levels=levels,
-            per_class=[
-                ClassDrift(
-                    name=name,
-                    map_reference=real[0].per_class[name] if real else None,
-                    map_artifact=real[1].per_class[name] if real else None,
-                    self_map=own[1].per_class[name],
-                )
-                for name in self._names
-            ],
+            per_class=self._per_class(own[1], real),
             worst=self._worst,
             gate=GateResult(
                 metric=metric,
@@ -165,17 +157,22 @@ class DriftMeter:
             ),
             judge=artifact,
             reference=reference,
-            settings=DriftSettings(
-                confidence=COUNTED.confidence,
-                iou=COUNTED.iou,
-                max_detections=COUNTED.max_detections,
-                truth_score=TRUTH_SCORE,
-                match_iou=MATCH_IOU,
-                resamples=RESAMPLES,
-                seed=seed,
-            ),
+            settings=_settings(seed),
             notes=symptoms(tensors, levels, *self._letterboxes) if reasons else [],
         )
+
+    def _per_class(
+        self, own: AveragePrecision, real: Sequence[AveragePrecision] | None
+    ) -> list[ClassDrift]:
+        return [
+            ClassDrift(
+                name=name,
+                map_reference=real[0].per_class[name] if real else None,
+                map_artifact=real[1].per_class[name] if real else None,
+                self_map=own.per_class[name],
+            )
+            for name in self._names
+        ]
 
     def _reasons(
         self, gate: Gate, metric: Metric, drop: float | None, matched: float | None
@@ -202,6 +199,18 @@ class DriftMeter:
                 f"wanted are {gate.min_matched:.2%}"
             )
         return reasons
+
+
+def _settings(seed: int) -> DriftSettings:
+    return DriftSettings(
+        confidence=COUNTED.confidence,
+        iou=COUNTED.iou,
+        max_detections=COUNTED.max_detections,
+        truth_score=TRUTH_SCORE,
+        match_iou=MATCH_IOU,
+        resamples=RESAMPLES,
+        seed=seed,
+    )
 
 
 def _drop(

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,16 +61,10 @@ def write_set(
     try:
         done = 0
         for split, count in (("train", train), ("val", val)):
-            (temporary / "images" / split).mkdir(parents=True)
-            scenes = []
-            for number in range(count):
-                scene = make_scene(seed, FIRST_INDEX[split] + number, size)
-                scenes.append(_entry(scene, number))
-                _write_image(temporary / "images" / split / f"{number:06d}.jpg", scene)
-                done += 1
+            for made in _write_split(temporary, split, count, size, seed):
                 if progress:
-                    progress(done, train + val)
-            _write_annotations(temporary / "annotations" / f"{split}.json", scenes, size)
+                    progress(done + made, train + val)
+            done += count
         (temporary / "data.yaml").write_text(_description(train, val, size, seed))
         temporary.chmod(0o755)
         if out.exists():
@@ -83,6 +77,19 @@ def write_set(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return out / "data.yaml"
+
+
+def _write_split(folder: Path, split: str, count: int, size: int, seed: int) -> Iterator[int]:
+    """Write a split's images and annotations; yields how many images there are, after each."""
+    images = folder / "images" / split
+    images.mkdir(parents=True)
+    scenes = []
+    for number in range(count):
+        scene = make_scene(seed, FIRST_INDEX[split] + number, size)
+        scenes.append(_entry(scene, number))
+        _write_image(images / f"{number:06d}.jpg", scene)
+        yield number + 1
+    _write_annotations(folder / "annotations" / f"{split}.json", scenes, size)
 
 
 def _write_image(path: Path, scene: Scene) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from yolov12edge.errors import ExportError
 from yolov12edge.export.modules import (
@@ -83,7 +84,7 @@ def rewrite(
         ExportError: a step changed the numbers by more than rounding.
     """
     reference = copy.deepcopy(detector).double().eval().set_attention("explicit")
-    model = ExportModel(copy.deepcopy(reference.model), ROUTES).eval()
+    model = ExportModel(copy.deepcopy(reference.model), ROUTES).eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(0)
     probe = torch.rand(PROOF_SHAPE, generator=generator, dtype=torch.float64)
     expected, blocks = _observe(reference, probe)
@@ -176,14 +177,7 @@ def fold_batch_norm(model: ExportModel) -> int:
 
 
 def _fold(block: Conv) -> FoldedConv:
-    source, norm = block.conv, block.bn
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    gain = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    folded = _convolution(
-        source.weight * gain.view(-1, 1, 1, 1), norm.bias - norm.running_mean * gain, source
-    )
-    return FoldedConv(folded, silu=isinstance(block.act, nn.SiLU))
+    return FoldedConv(fuse_conv_bn_eval(block.conv, block.bn), silu=isinstance(block.act, nn.SiLU))
 
 
 def _convolution(weight: Tensor, bias: Tensor, like: nn.Conv2d) -> nn.Conv2d:

@@ -1,15 +1,33 @@
-"""Image sizes from file headers, without decoding: how large a picture claims to be.
+"""What the header of an image file says, without decoding: its size, and which way up it is shown.
 
-Formats: JPEG (ITU T.81), PNG (RFC 2083), BMP, WebP (RFC 9649) and TIFF 6.0.
+Formats: JPEG (ITU T.81), PNG (RFC 2083), BMP, WebP (RFC 9649) and TIFF 6.0. EXIF is read in all of
+them but BMP, which are those that OpenCV turns.
+
+By hand and not by Pillow, which decodes a PNG to find its orientation, reserves the canvas that a
+WebP claims before it tells the size, takes a JPEG that is cut short for whole, and has one limit of
+pixels for the whole process.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = frozenset({0x01, *range(0xD0, 0xD9)})
-_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
+_JPEG_APP1, _JPEG_SCAN = 0xE1, 0xDA
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_ORIENTATION = 256, 257, 274
+_TIFF_SHORT = 3
+_EXIF = b"Exif\0\0"
+
+
+class _Format(NamedTuple):
+    """A kind of file: its first bytes, how to find the size, and the TIFF directory of its EXIF."""
+
+    magic: bytes
+    size: Callable[[bytes], tuple[int, int]]
+    exif: Callable[[bytes], bytes]
 
 
 def image_size(content: bytes) -> tuple[int, int]:
@@ -19,24 +37,60 @@ def image_size(content: bytes) -> tuple[int, int]:
         ValueError: not one of the formats read here, or the header is cut off or malformed; the
             text says which.
     """
-    for magic, read in (
-        (b"\xff\xd8\xff", _jpeg),
-        (b"\x89PNG\r\n\x1a\n", _png),
-        (b"BM", _bmp),
-        (b"RIFF", _webp),
-        (b"II*\0", _tiff),
-        (b"MM\0*", _tiff),
-    ):
-        if content.startswith(magic):
+    for kind in _FORMATS:
+        if content.startswith(kind.magic):
             try:
-                return read(content)
+                return kind.size(content)
             except (struct.error, IndexError) as error:
                 raise ValueError("the file is cut off in its header") from error
     raise ValueError("not a JPEG, PNG, BMP, WebP or TIFF image")
 
 
-def _jpeg(content: bytes) -> tuple[int, int]:
+def orientation(content: bytes) -> int:
+    """EXIF orientation of an image file, 1 to 8; 1 if it states none or a wrong one."""
+    for kind in _FORMATS:
+        if content.startswith(kind.magic):
+            try:
+                for tag, type_, value in _tiff_entries(kind.exif(content)):
+                    if tag == _TIFF_ORIENTATION and type_ == _TIFF_SHORT:
+                        return value if 1 <= value <= 8 else 1
+            except (struct.error, IndexError, ValueError):
+                return 1
+    return 1
+
+
+def turns(orientation: int) -> bool:
+    """Whether width and height change places."""
+    return orientation >= 5
+
+
+def _jpeg_size(content: bytes) -> tuple[int, int]:
     size = None
+    for marker, start, _ in _jpeg_segments(content):
+        if marker in _JPEG_FRAMES:
+            height, width = struct.unpack_from(">HH", content, start + 1)
+            size = (width, height)
+        if marker == _JPEG_SCAN:
+            # In the compressed data FF is always followed by 00, so this is the end marker.
+            if content.rfind(b"\xff\xd9") < start:
+                raise ValueError("the JPEG ends before its image data does")
+            break
+    if size is None:
+        raise ValueError("damaged JPEG header")
+    return size
+
+
+def _jpeg_exif(content: bytes) -> bytes:
+    for marker, start, stop in _jpeg_segments(content):
+        if marker == _JPEG_SCAN:
+            break
+        if marker == _JPEG_APP1 and content.startswith(_EXIF, start, stop):
+            return content[start + len(_EXIF) : stop]
+    return b""
+
+
+def _jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Marker, first byte and end of the body of each segment that has one."""
     position = 2
     while True:
         if content[position] != 0xFF:
@@ -46,38 +100,37 @@ def _jpeg(content: bytes) -> tuple[int, int]:
             position += 1
         elif marker in _JPEG_BARE_MARKERS:
             position += 2
-        elif marker == 0xDA:
-            break
         else:
             (length,) = struct.unpack_from(">H", content, position + 2)
             if length < 2:
                 raise ValueError("damaged JPEG header")
-            if marker in _JPEG_FRAMES:
-                height, width = struct.unpack_from(">HH", content, position + 5)
-                size = (width, height)
+            yield marker, position + 4, position + 2 + length
             position += 2 + length
-    if size is None:
-        raise ValueError("damaged JPEG header")
-    # Inside the compressed data FF is always followed by 00, so this can only be the end marker.
-    if content.rfind(b"\xff\xd9") < position:
-        raise ValueError("the JPEG ends before its image data does")
-    return size
 
 
-def _png(content: bytes) -> tuple[int, int]:
+def _png_size(content: bytes) -> tuple[int, int]:
     if content[12:16] != b"IHDR":
         raise ValueError("damaged PNG header")
     width, height = struct.unpack_from(">II", content, 16)
     return width, height
 
 
-def _bmp(content: bytes) -> tuple[int, int]:
+def _png_exif(content: bytes) -> bytes:
+    position = 8
+    while True:
+        length, kind = struct.unpack_from(">I4s", content, position)
+        if kind == b"eXIf":
+            return content[position + 8 : position + 8 + length]
+        position += 12 + length
+
+
+def _bmp_size(content: bytes) -> tuple[int, int]:
     (header,) = struct.unpack_from("<I", content, 14)
     width, height = struct.unpack_from("<HH" if header == 12 else "<ii", content, 18)
     return abs(width), abs(height)
 
 
-def _webp(content: bytes) -> tuple[int, int]:
+def _webp_size(content: bytes) -> tuple[int, int]:
     kind = content[12:16]
     if content[8:12] != b"WEBP":
         raise ValueError("not a JPEG, PNG, BMP, WebP or TIFF image")
@@ -96,18 +149,43 @@ def _webp(content: bytes) -> tuple[int, int]:
     raise ValueError("damaged WebP header")
 
 
-def _tiff(content: bytes) -> tuple[int, int]:
-    order = "<" if content.startswith(b"II") else ">"
-    (directory,) = struct.unpack_from(order + "I", content, 4)
-    (entries,) = struct.unpack_from(order + "H", content, directory)
+def _webp_exif(content: bytes) -> bytes:
+    position = 12
+    while True:
+        kind, length = struct.unpack_from("<4sI", content, position)
+        if kind == b"EXIF":
+            return content[position + 8 : position + 8 + length].removeprefix(_EXIF)
+        position += 8 + length + length % 2
+
+
+def _tiff_size(content: bytes) -> tuple[int, int]:
     sides = {}
-    for index in range(entries):
-        entry = directory + 2 + 12 * index
-        tag, kind = struct.unpack_from(order + "HH", content, entry)
+    for tag, _, value in _tiff_entries(content):
         if tag in (_TIFF_WIDTH, _TIFF_HEIGHT):
-            (sides[tag],) = struct.unpack_from(
-                order + ("H" if kind == 3 else "I"), content, entry + 8
-            )
+            sides[tag] = value
     if len(sides) < 2:
         raise ValueError("damaged TIFF header")
     return sides[_TIFF_WIDTH], sides[_TIFF_HEIGHT]
+
+
+def _tiff_entries(content: bytes) -> Iterator[tuple[int, int, int]]:
+    """Tag, type and value of each entry of the first directory; values as SHORT or else LONG."""
+    if content[:2] not in (b"II", b"MM"):
+        raise ValueError("damaged TIFF header")
+    order = "<" if content.startswith(b"II") else ">"
+    (directory,) = struct.unpack_from(order + "I", content, 4)
+    (entries,) = struct.unpack_from(order + "H", content, directory)
+    for entry in range(directory + 2, directory + 2 + 12 * entries, 12):
+        tag, type_ = struct.unpack_from(order + "HH", content, entry)
+        form = "H" if type_ == _TIFF_SHORT else "I"
+        yield tag, type_, struct.unpack_from(order + form, content, entry + 8)[0]
+
+
+_FORMATS = (
+    _Format(b"\xff\xd8\xff", _jpeg_size, _jpeg_exif),
+    _Format(b"\x89PNG\r\n\x1a\n", _png_size, _png_exif),
+    _Format(b"BM", _bmp_size, lambda _: b""),
+    _Format(b"RIFF", _webp_size, _webp_exif),
+    _Format(b"II*\0", _tiff_size, bytes),
+    _Format(b"MM\0*", _tiff_size, bytes),
+)

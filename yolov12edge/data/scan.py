@@ -12,8 +12,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from yolov12edge.data.exif import orientation, turns
-from yolov12edge.data.headers import image_size
+from yolov12edge.data.headers import image_size, orientation, turns
 from yolov12edge.data.images import MAX_FILE_BYTES, MAX_PIXELS
 from yolov12edge.data.problems import Problem
 from yolov12edge.download import cache_folder

@@ -1,4 +1,8 @@
-"""Draw boxes on an image so that people can check them."""
+"""Draw boxes on an image so that people can check them.
+
+Not supervision's annotators: they would bring SciPy, matplotlib, FFmpeg and requests to every edge
+device for a rectangle and a line of text.
+"""
 
 from __future__ import annotations
 

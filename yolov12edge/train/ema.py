@@ -1,4 +1,8 @@
-"""The average of the weights over the last updates, which is what is evaluated and kept."""
+"""The average of the weights over the last updates, which is what is evaluated and kept.
+
+Not torch's AveragedModel: it sorts all tensors by device and type anew in every update, which takes
+longer than averaging them, and ramp and counters would have to be written here all the same.
+"""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from tests.models import lively_model
 from yolov12edge.errors import CheckpointError
@@ -38,6 +39,25 @@ def test_a_healthy_fp16_graph_has_no_start(tmp_path: Path) -> None:
     assert trace.start is None
     assert trace.precision == "fp16"
     assert min(block.sqnr_db for block in trace.blocks) < 100
+
+
+def test_an_image_without_objects_is_not_an_error(tmp_path: Path) -> None:
+    """Runtimes round a sigmoid near 0 each in their own way, which no detection ever shows."""
+    model, path = lively_model("n", num_classes=2), tmp_path / "model.onnx"
+    with torch.no_grad():
+        for branch in model.head.cv3:
+            branch[-1].bias.sub_(40)
+    export_onnx(model, path, ExportOptions(64, 96))
+    trace = trace_blocks(model, path, probe_picture(64, 96))
+    assert trace.start is None, trace.text
+    # A score that is wrong by far less than one detection still counts.
+    wrong = onnx.load(path)
+    (join,) = (node for node in wrong.graph.node if node.output[0] == wrong.graph.output[0].name)
+    wrong.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(0.001), "little"))
+    join.output[0] = "right"
+    wrong.graph.node.append(onnx.helper.make_node("Add", ["right", "little"], ["detections"]))
+    onnx.save(wrong, path)
+    assert trace_blocks(model, path, probe_picture(64, 96)).start is not None
 
 
 def test_foreign_files_name_no_blocks(tmp_path: Path) -> None:

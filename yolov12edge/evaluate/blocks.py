@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from yolov12edge.errors import CheckpointError
+from yolov12edge.evaluate.meter import CONFIDENCE
 from yolov12edge.graph.probe import Probe
 from yolov12edge.model import Detector
 from yolov12edge.runtime.metadata import BLOCKS_KEY
 
-# Below this ratio of signal to error a block no longer computes what it should. Healthy blocks of
-# real and random detectors stay above 100 dB in FP32 and above 43 dB in FP16.
+# Below this ratio of signal to error a block no longer computes what it should. How far above it
+# healthy ones stay: benchmarks/block_errors.py.
 FLOOR_DB = {"fp32": 80.0, "fp16": 30.0, "int8": 8.0}
 EXACT_DB = 150.0
 # Shares of variance: from where on a channel of the detector counts, and below which it is dead.
@@ -155,8 +156,16 @@ def dead_channels(expected: Array, produced: Array) -> tuple[int, ...]:
 
 
 def _decoded_ratio(expected: Array, produced: Array) -> float:
-    """The worse of boxes and scores: pixels would drown scores."""
-    return min(sqnr_db(expected[:, :4], produced[:, :4]), sqnr_db(expected[:, 4:], produced[:, 4:]))
+    """The worse of boxes and scores: pixels would drown scores.
+
+    Scores that are below the least confidence on both sides are left out: runtimes round a sigmoid
+    near 0 each in their own way, and nobody ever sees them.
+    """
+    boxes = sqnr_db(expected[:, :4], produced[:, :4])
+    before, after = expected[:, 4:], produced[:, 4:]
+    # NaN is seen.
+    seen = (before >= CONFIDENCE) | ~(after < CONFIDENCE)
+    return min(boxes, sqnr_db(before[seen], after[seen])) if seen.any() else boxes
 
 
 def _precision(model: onnx.ModelProto) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import tempfile
 import time
 from contextlib import closing
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import conditions
 
 from yolov12edge.export import ATTENTION_VARIANTS, ExportOptions, export_onnx, probe_picture
 from yolov12edge.model import build_model
@@ -46,7 +46,7 @@ def main() -> None:
             export_onnx(model, path, ExportOptions(options.imgsz, options.imgsz, variant=variant))
         for runtime in ("onnxruntime", "openvino"):
             figures[runtime] = compare(runtime, files, image, options.rounds, options.threads)
-    print(f"{platform.processor() or platform.machine()}, {options.rounds} rounds")
+    print(f"{conditions()}; {options.rounds} rounds")
     for runtime, rows in figures.items():
         for variant, row in rows.items():
             low, middle, high = row["ratio"]

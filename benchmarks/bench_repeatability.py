@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from common import conditions
 
 from yolov12edge import build_model
 from yolov12edge.checkpoints import save_safetensors
@@ -71,6 +72,7 @@ def main() -> None:
             for ratio in document["ratios"]:
                 ratios[Path(ratio["name"]).name].append(ratio["ratio"])
                 widths[Path(ratio["name"]).name].append(ratio["high"] / ratio["low"] - 1)
+    print(conditions())
     print(f"{options.repeats} runs of bench --vs {baseline.name}, {options.duration} s an artifact")
     for name, values in ratios.items():
         print(line(name, np.array(values), float(np.median(widths[name]))))

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import onnx
+from common import conditions
 
 from yolov12edge import load_model
 from yolov12edge.data import Letterbox
@@ -64,6 +65,7 @@ def main() -> None:
             choose_steps(plan, dialect, statistics, method)
     chosen = time.perf_counter() - started
 
+    print(conditions())
     print(
         f"{options.weights.name}, {options.imgsz} px, {len(images)} images, {len(tensors)} tensors"
     )

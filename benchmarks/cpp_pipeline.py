@@ -18,6 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from common import conditions
 
 import yolov12edge
 from yolov12edge.data import Letterbox, to_batch
@@ -34,6 +35,7 @@ def main() -> None:
     parser.add_argument("--compiler", default="g++")
     parser.add_argument("--runs", type=int, default=200)
     options = parser.parse_args()
+    print(conditions())
     print(f"load before: {', '.join(f'{load:.2f}' for load in os.getloadavg())}")
     cv2.setNumThreads(1)
     output = seen_objects()

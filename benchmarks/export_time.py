@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import torch
+from common import conditions
 
 from yolov12edge import build_model
 from yolov12edge.checkpoints import save_safetensors
@@ -48,6 +49,7 @@ def main() -> None:
         if options.peer:
             contenders["public exporter"] = [str(options.peer), "-c", PEER]
         times = alternate(contenders, folder, options.rounds)
+    print(conditions())
     report(times)
     light = {
         "yolov12edge --help": [sys.executable, "-m", "yolov12edge", "--help"],

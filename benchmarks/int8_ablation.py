@@ -1,7 +1,8 @@
 """What each INT8 rule is worth: the default against itself with one thing changed.
 
 One calibration pass serves every variant. All variants are judged in one pass over the validation
-images, against the PyTorch checkpoint; on a CPU dialect they are also timed in OpenVINO, in turn.
+images, against the PyTorch checkpoint. With `--rounds N` those of the CPU are also timed in
+OpenVINO, N times in turn.
 
     python benchmarks/int8_ablation.py --weights bccd.pt --data bccd.yaml --imgsz 320 --dialect cpu
 """
@@ -13,14 +14,16 @@ import dataclasses
 import functools
 import json
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
+from common import conditions
+from int8_cpu import compiled, race
 
 from yolov12edge import load_model
-from yolov12edge.data import Dataset, Letterbox, load_dataset
+from yolov12edge.data import Dataset, Letterbox, load_dataset, read_image, to_batch
 from yolov12edge.evaluate import DriftReport
 from yolov12edge.export import ExportOptions, export_onnx
 from yolov12edge.pipeline.images.sources import CalibrationImages, calibration_images
@@ -68,6 +71,8 @@ def main() -> None:
     parser.add_argument("--val-images", type=int, default=None)
     parser.add_argument("--seed", type=int, default=0, help="of the calibration sample")
     parser.add_argument("--only", nargs="*", help="names of variants")
+    parser.add_argument("--rounds", type=int, default=0, help="of timing in OpenVINO (CPU)")
+    parser.add_argument("--threads", type=int, default=2, help="of OpenVINO")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
 
@@ -88,11 +93,16 @@ def main() -> None:
         files = write_variants(variants, source, folder, images, letterbox)
         found = verify_artifacts(detector, [Subject(path) for path in files.values()], judges)
         reports = dict(zip(files, found.values(), strict=True))
+        times = {}
+        if options.rounds and options.dialect == "cpu":
+            image = to_batch([letterbox(read_image(judges.images[0]))[0]])
+            times = time_variants(files, image, options)
+    print(conditions())
     print(
         f"{options.weights.name}, {len(images)} calibration images (seed {options.seed}), ", end=""
     )
     print(f"{len(judges.images)} validation images, {options.imgsz} px, {options.dialect}")
-    print_table(reports)
+    print_table(reports, times)
     if options.json:
         rows = {name: report.model_dump(mode="json") for name, report in reports.items()}
         options.json.write_text(json.dumps(rows, indent=2))
@@ -184,18 +194,30 @@ def first(data: Dataset, count: int | None) -> Dataset:
     return Dataset(data.names, data.images[:count], labels)
 
 
-def print_table(reports: dict[str, DriftReport]) -> None:
+def time_variants(
+    files: dict[str, Path], image: np.ndarray, options: argparse.Namespace
+) -> dict[str, float]:
+    """Time of each variant in OpenVINO over that of the first, by name."""
+    requests = {name: compiled(path, options.threads) for name, path in files.items()}
+    figures = race(requests, image, options.rounds, next(iter(files)))
+    return {name: found["ratio"][1] for name, found in figures.items()}
+
+
+def print_table(reports: dict[str, DriftReport], times: dict[str, float]) -> None:
     """As Markdown, for docs/quantization.md."""
-    print("\n| variant | mAP kept | self-mAP | matched | boxes dB | scores dB |")
-    print("|---|---|---|---|---|---|")
-    decibel: Callable[[DriftReport, str], float] = lambda report, name: report.tensors[name].sqnr_db  # noqa: E731
+    head = ["variant", "mAP kept", "self-mAP", "matched", "boxes dB", "scores dB"]
+    head += ["time"] if times else []
+    print(f"\n| {' | '.join(head)} |")
+    print("|---" * len(head) + "|")
     for name, report in reports.items():
-        kept = (
-            "-" if not report.map_reference else f"{report.map_artifact / report.map_reference:.2%}"
-        )
+        kept = "-"
+        if report.map_reference:
+            kept = f"{report.map_artifact / report.map_reference:.2%}"
+        boxes, scores = (report.tensors[output].sqnr_db for output in ("boxes", "scores"))
+        time = f" {times[name]:.3f} |" if times else ""
         print(
             f"| {name} | {kept} | {report.self_map:.4f} | {report.matched:.2%} "
-            f"| {decibel(report, 'boxes'):.1f} | {decibel(report, 'scores'):.1f} |"
+            f"| {boxes:.1f} | {scores:.1f} |{time}"
         )
 
 

@@ -2,7 +2,7 @@
 
 Every file runs in the same OpenVINO with the same threads, round by round in a random order, so
 that a drifting machine slows all of them alike; a ratio is the median over rounds, with the 10th
-and 90th percentile. `--profile` adds OpenVINO's own times by kind of layer.
+and 90th percentile. `--profile` adds OpenVINO's own times by kind of layer, the least of ten runs.
 
 The public exporter lives in an environment of its own:
 
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import openvino
 import yaml
+from common import conditions
 
 from yolov12edge import load_model
 from yolov12edge.data import Letterbox, load_dataset, read_image, to_batch
@@ -40,6 +41,26 @@ weights, data, size = sys.argv[1:4]
 for int8 in (False, True):
     print(YOLO(weights).export(format="openvino", int8=int8, data=data, imgsz=int(size)))
 """
+BASE = "ours INT8"
+KINDS = (
+    "k3 convolutions",
+    "1x1 convolutions",
+    "attention: products and softmax",
+    "depthwise",
+    "reorders, transposes, concats, splits",
+    "the rest",
+)
+MOVES = {
+    "Concat",
+    "Gather",
+    "Reorder",
+    "Reshape",
+    "Slice",
+    "Split",
+    "StridedSlice",
+    "Transpose",
+    "VariadicSplit",
+}
 
 
 def main() -> None:
@@ -65,13 +86,13 @@ def main() -> None:
         letterbox = Letterbox(options.imgsz, options.imgsz)
         image = to_batch([letterbox(read_image(picture))[0]])
         requests = {label: compiled(path, options.threads) for label, path in files.items()}
-        figures = race(requests, image, options.rounds)
+        print(f"{conditions()}; {options.threads} threads, {options.rounds} rounds")
+        figures = race(requests, image, options.rounds, BASE)
+        print_race(figures, BASE)
         if options.profile:
-            profiles = {label: profile(path, options, image) for label, path in files.items()}
-            for label, rows in profiles.items():
-                print(f"\n{label}, ms by kind of layer (one of the rounds, profiling on)")
-                for kind, spent in rows.items():
-                    print(f"  {spent:7.2f}  {kind}")
+            print_profiles(
+                {label: profile(path, options.threads, image) for label, path in files.items()}
+            )
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2))
 
@@ -138,8 +159,9 @@ def compiled(path: Path, threads: int, **more: str) -> openvino.InferRequest:
 
 
 def race(
-    requests: dict[str, openvino.InferRequest], image: np.ndarray, rounds: int
+    requests: dict[str, openvino.InferRequest], image: np.ndarray, rounds: int, base: str
 ) -> dict[str, Any]:
+    """Milliseconds of each request, and their ratio to those of `base` in the same round."""
     random = np.random.default_rng(0)
     times: dict[str, list[float]] = defaultdict(list)
     for request in requests.values():
@@ -151,44 +173,71 @@ def race(
             started = time.perf_counter()
             requests[labels[index]].infer([image])
             times[labels[index]].append(1000 * (time.perf_counter() - started))
-    base = np.array(times["ours INT8"])
+    of_base = np.array(times[base])
     figures: dict[str, Any] = {}
-    print(f"\n{'':20} {'min':>7} {'p50':>7} ms   time over ours INT8 [p10, p90]")
     for label in labels:
         own = np.array(times[label])
-        low, middle, high = np.percentile(own / base, [10, 50, 90])
         figures[label] = {
             "min_ms": float(own.min()),
             "p50_ms": float(np.median(own)),
-            "ratio_of_minima": float(own.min() / base.min()),
-            "ratio": [float(low), float(middle), float(high)],
+            "ratio_of_minima": float(own.min() / of_base.min()),
+            "ratio": [float(ratio) for ratio in np.percentile(own / of_base, [10, 50, 90])],
         }
-        print(
-            f"{label:20} {own.min():7.1f} {np.median(own):7.1f}      "
-            f"{middle:5.2f} [{low:.2f}, {high:.2f}]   minima {own.min() / base.min():.2f}"
-        )
     return figures
 
 
-def profile(path: Path, options: argparse.Namespace, image: np.ndarray) -> dict[str, float]:
-    """Milliseconds by kind of layer and kernel, the least of ten runs each, longest first."""
-    request = compiled(path, options.threads, PERF_COUNT="YES")
-    spent: dict[str, list[float]] = defaultdict(list)
-    kinds: dict[str, str] = {}
+def print_race(figures: dict[str, Any], base: str) -> None:
+    """As Markdown, for docs/quantization.md."""
+    print(f"\n| | minimum | median | times {base} [p10, p90] |")
+    print("|---|---|---|---|")
+    for label, found in figures.items():
+        low, middle, high = found["ratio"]
+        ratio = "1" if label == base else f"{middle:.2f} [{low:.2f}, {high:.2f}]"
+        print(f"| {label} | {found['min_ms']:.1f} ms | {found['p50_ms']:.1f} ms | {ratio} |")
+
+
+def print_profiles(profiles: dict[str, dict[str, float]]) -> None:
+    """As Markdown, for docs/quantization.md."""
+    print(f"\n| | {' | '.join(profiles)} |")
+    print("|---" * (1 + len(profiles)) + "|")
+    for kind in (*KINDS, "all"):
+        print(f"| {kind} | {' | '.join(f'{rows[kind]:.1f}' for rows in profiles.values())} |")
+
+
+def profile(path: Path, threads: int, image: np.ndarray) -> dict[str, float]:
+    """Milliseconds by kind of layer: the least of ten runs of each layer, summed."""
+    request = compiled(path, threads, PERF_COUNT="YES")
+    convolutions = convolution_kinds(path)
+    spent: dict[tuple[str, str], list[float]] = defaultdict(list)
     for _ in range(10):
         request.infer([image])
         for layer in request.profiling_info:
-            if layer.real_time:
-                spent[layer.node_name].append(layer.real_time.total_seconds() * 1000)
-                attention = ".attn/mixed" in layer.node_name
-                name = "attention" if attention else layer.node_type
-                kinds[layer.node_name] = f"{name} {layer.exec_type}"
-    sums: dict[str, float] = defaultdict(float)
-    for name, values in spent.items():
-        sums[kinds[name]] += min(values)
-    return dict(sorted(sums.items(), key=lambda item: -item[1])[:12]) | {
-        "all layers": sum(sums.values())
-    }
+            milliseconds = layer.real_time.total_seconds() * 1000
+            spent[layer.node_name, layer.node_type].append(milliseconds)
+    sums = dict.fromkeys(KINDS, 0.0)
+    for (name, type_), values in spent.items():
+        sums[convolutions.get(name) or layer_kind(name, type_)] += min(values)
+    return sums | {"all": sum(sums.values())}
+
+
+def convolution_kinds(path: Path) -> dict[str, str]:
+    """The kind of each convolution, by name; weights are (O, I, k, k), grouped (G, O, I, k, k)."""
+    kinds = {}
+    for node in openvino.Core().read_model(path).get_ops():
+        if node.get_type_name() in ("Convolution", "GroupConvolution"):
+            shape = list(node.input(1).get_partial_shape().to_shape())
+            alone = node.get_type_name() == "GroupConvolution" and shape[1:3] == [1, 1]
+            kind = "depthwise" if alone else f"{'1x1' if shape[-1] == 1 else 'k3'} convolutions"
+            kinds[node.get_friendly_name()] = kind
+    return kinds
+
+
+def layer_kind(name: str, type_: str) -> str:
+    if type_ in MOVES:
+        return "reorders, transposes, concats, splits"
+    if type_ in ("Convolution", "GroupConvolution"):
+        raise ValueError(f"no convolution of the file is called {name}")
+    return "attention: products and softmax" if "attn" in name else "the rest"
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ from pathlib import Path
 
 import psutil
 import yaml
+from common import conditions
 
 from yolov12edge.data.samples import load_samples
 
@@ -98,6 +99,7 @@ def main() -> None:
                 run = train(contender, images, options.epochs, options.threads, Path(folder))
                 runs.setdefault(contender.name, []).append(run)
                 print(f"round {round_ + 1}: {line(contender.name, [run])}", flush=True)
+    print(conditions())
     for name, measured in runs.items():
         print(line(name, measured))
     if options.peer:

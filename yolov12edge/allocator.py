@@ -15,9 +15,9 @@ def keep_freed_memory() -> bool:
     """Make glibc reuse freed memory instead of giving it back to the kernel; whether it will.
 
     PyTorch frees and asks again for the same activations in every call. By default each large
-    tensor is mapped anew and its pages faulted in: a tenth of the time of a training step, 7 to 19%
-    of a detection, and never as many pages in two processes. The peak stays what it was. Does
-    nothing where the C library is another.
+    tensor is mapped anew and its pages faulted in, which takes a share of every training step and
+    of every detection, another one in every process (measured by benchmarks/torch_memory.py). The
+    peak stays what it was. Does nothing where the C library is another.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,9 +1,9 @@
 """Whether the processor's cores are left alone while something is timed.
 
 Other programs show in the system's own accounts. A neighbour on a core's other hardware thread,
-often a tenant of another virtual machine, shows in none: it makes everything on that core a third
-slower or more, for seconds or minutes, and one runtime more than another, so that even a ratio of
-two slowed artifacts is false.
+often a tenant of another virtual machine, shows in none: it makes everything on that core slower,
+for seconds or minutes, and one runtime more than another, so that even a ratio of two slowed
+artifacts is false.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class TrainingBatches:
         augmentation = self._augmentation if mosaic else self._augmentation.without_mosaic()
         first = int(order[position % len(order)])
         image, instances = compose(first, partner, self._load, self._size, augmentation, rng)
-        # Three contiguous planes: split is several times faster than a transposed copy.
+        # Three contiguous planes: split is faster than a transposed copy.
         return np.stack(cv2.split(image)), _rows(instances, self._size)
 
     def _positions(self, step: int) -> range:

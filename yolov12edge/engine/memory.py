@@ -1,8 +1,8 @@
 """Whether a build is likely to fit into memory, said before the system kills it.
 
 The estimates are of the order, not exact. Building scales n to x with TensorRT-RTX 1.7 on a CPU
-took 230 MiB and 4.2 times the ONNX file; the rest of the estimate is room for CUDA, and the figures
-for the GPU are a guess that nobody has measured yet.
+took 230 MiB and 4.2 times the ONNX file (benchmarks/build_memory.py); the rest of the estimate is
+room for CUDA, and the figures for the GPU are a guess that nobody has measured yet.
 """
 
 from __future__ import annotations

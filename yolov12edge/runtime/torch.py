@@ -17,8 +17,8 @@ from yolov12edge.runtime.runner import ClosingRunner, FloatArray, check_images
 class TorchRunner(ClosingRunner):
     """A detector in PyTorch, float32.
 
-    On the CPU it runs channels last, a sixth faster there, and the whole process keeps freed memory
-    for the next call (`allocator`).
+    On the CPU it runs channels last, which is faster there (benchmarks/torch_memory.py), and the
+    whole process keeps freed memory for the next call (`allocator`).
 
     Args:
         model: the detector; put in evaluation mode, on `device` and in that order.

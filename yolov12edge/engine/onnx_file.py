@@ -9,6 +9,8 @@ import onnx
 
 from yolov12edge.engine.options import BatchRange
 from yolov12edge.errors import CheckpointError, UsageError
+from yolov12edge.graph import GraphView, load_graph
+from yolov12edge.graph.precisions import is_quantized, result_precision, uses_half
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,8 @@ def read_network(path: Path) -> OnnxNetwork:
         CheckpointError: empty, not ONNX, or not one image input of fixed height and width.
     """
     path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise UsageError(f"{path} {what}", "pass the .onnx file that export wrote")
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except Exception as error:  # protobuf's DecodeError has no public import path of its own
-        raise CheckpointError(f"{path} is not an ONNX file", "export the model again") from error
-    graph = model.graph
-    weights = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in weights]
+    view = GraphView(load_graph(path, weights=False))
+    inputs = view.inputs
     shape = _shape(inputs[0]) if len(inputs) == 1 else ()
     if len(shape) != 4 or shape[1] != 3 or not shape[2] or not shape[3]:
         found = ", ".join(f"{value.name} {_shape(value)}" for value in inputs) or "no input"
@@ -82,9 +76,9 @@ def read_network(path: Path) -> OnnxNetwork:
         path=path,
         input_name=inputs[0].name,
         input_shape=(shape[0], 3, shape[2], shape[3]),
-        float16=_uses_float16(graph),
-        quantized=any(node.op_type == "QuantizeLinear" for node in graph.node),
-        nodes=tuple((node.name, node.op_type) for node in graph.node),
+        float16=uses_half(view),
+        quantized=is_quantized(view),
+        nodes=tuple((node.name, node.op_type) for node in view.nodes),
     )
 
 
@@ -94,17 +88,11 @@ _UNTYPED = ("Cast", "Constant", "QuantizeLinear", "DequantizeLinear", "Shape")
 
 def float32_nodes(path: Path) -> frozenset[str]:
     """Names of the nodes that compute in float32, for builders that choose types themselves."""
-    model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
-    graph = model.graph
-    types = {
-        value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.output)
-    }
+    view = GraphView(onnx.shape_inference.infer_shapes(load_graph(path)))
     return frozenset(
         node.name
-        for node in graph.node
-        if node.op_type not in _UNTYPED
-        and node.output
-        and all(types.get(name) == onnx.TensorProto.FLOAT for name in node.output)
+        for node in view.nodes
+        if node.op_type not in _UNTYPED and result_precision(view, node) == "fp32"
     )
 
 
@@ -112,14 +100,4 @@ def _shape(value: onnx.ValueInfoProto) -> tuple[int | None, ...]:
     """Dimensions, None where one has a name or nothing instead of a positive number."""
     return tuple(
         dim.dim_value if dim.dim_value > 0 else None for dim in value.type.tensor_type.shape.dim
-    )
-
-
-def _uses_float16(graph: onnx.GraphProto) -> bool:
-    half = onnx.TensorProto.FLOAT16
-    return any(tensor.data_type == half for tensor in graph.initializer) or any(
-        attribute.name == "to" and attribute.i == half
-        for node in graph.node
-        if node.op_type == "Cast"
-        for attribute in node.attribute
     )

@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from yolov12edge.errors import CheckpointError
-from yolov12edge.evaluate.meter import CONFIDENCE
+from yolov12edge.graph.load import load_graph
+from yolov12edge.graph.precisions import lowest_precision
 from yolov12edge.graph.probe import Probe
+from yolov12edge.graph.view import GraphView
 from yolov12edge.model import Detector
 from yolov12edge.runtime.metadata import BLOCKS_KEY
+from yolov12edge.thresholds import COUNTED
 
 # Below this ratio of signal to error a block no longer computes what it should. How far above it
 # healthy ones stay: benchmarks/block_errors.py.
@@ -112,10 +115,10 @@ def trace_blocks(detector: Detector, path: Path, image: Array) -> BlockTrace:
     Raises:
         CheckpointError: the file names no blocks.
     """
-    model = onnx.load(path)
-    tensors = _block_tensors(model, path)
+    view = GraphView(load_graph(path))
+    tensors = _block_tensors(view, path)
     expected = _reference_outputs(detector, list(tensors), image)
-    produced = _artifact_outputs(model, list(tensors.values()), image)
+    produced = _artifact_outputs(view.model, list(tensors.values()), image)
     last = next(reversed(tensors))
     ratios = {
         block: (_decoded_ratio if block == last else sqnr_db)(expected[block], produced[tensor])
@@ -127,7 +130,7 @@ def trace_blocks(detector: Detector, path: Path, image: Array) -> BlockTrace:
         loss = min(entering, default=EXACT_DB) - ratio
         dead = () if block == last else dead_channels(expected[block], produced[tensors[block]])
         blocks.append(BlockError(block, ratio, max(0.0, loss), dead))
-    precision = _precision(model)
+    precision = lowest_precision(view)
     broken = (block for block in blocks if block.dead or block.sqnr_db < FLOOR_DB[precision])
     return BlockTrace(next(broken, None), tuple(blocks), precision)
 
@@ -164,28 +167,18 @@ def _decoded_ratio(expected: Array, produced: Array) -> float:
     boxes = sqnr_db(expected[:, :4], produced[:, :4])
     before, after = expected[:, 4:], produced[:, 4:]
     # NaN is seen.
-    seen = (before >= CONFIDENCE) | ~(after < CONFIDENCE)
+    seen = (before >= COUNTED.confidence) | ~(after < COUNTED.confidence)
     return min(boxes, sqnr_db(before[seen], after[seen])) if seen.any() else boxes
 
 
-def _precision(model: onnx.ModelProto) -> str:
-    """The lowest precision that a graph computes in."""
-    if any(node.op_type == "QuantizeLinear" for node in model.graph.node):
-        return "int8"
-    half = any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer)
-    return "fp16" if half else "fp32"
-
-
-def _block_tensors(model: onnx.ModelProto, path: Path) -> dict[str, str]:
+def _block_tensors(view: GraphView, path: Path) -> dict[str, str]:
     """Block to tensor, in graph order, as far as the tensors still exist."""
-    text = next((entry.value for entry in model.metadata_props if entry.key == BLOCKS_KEY), None)
+    text = view.metadata.get(BLOCKS_KEY)
     if text is None:
         raise CheckpointError(
             f"{path.name} does not name its blocks", "only files that yolov12edge exported do"
         )
-    order = {
-        output: position for position, node in enumerate(model.graph.node) for output in node.output
-    }
+    order = {output: position for position, node in enumerate(view.nodes) for output in node.output}
     pairs = [(block, tensor) for block, tensor in json.loads(text) if tensor in order]
     return dict(sorted(pairs, key=lambda pair: order[pair[1]]))
 

@@ -16,11 +16,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from yolov12edge.graph.load import load_graph
+from yolov12edge.graph.precisions import MOVES
 from yolov12edge.graph.probe import Probe
 
 # Bytes of tensors looked at in one run.
 BUDGET = 512 << 20
-_MOVES = frozenset({"Concat", "Split", "Resize", "Reshape", "Transpose", "Slice"})
 
 
 def first_overflow(path: Path, image: NDArray[np.float32]) -> str | None:
@@ -30,7 +31,7 @@ def first_overflow(path: Path, image: NDArray[np.float32]) -> str | None:
         path: an ONNX file.
         image: (1, 3, H, W) RGB in 0..1 at the file's size.
     """
-    model = onnx.shape_inference.infer_shapes(onnx.load(path))
+    model = onnx.shape_inference.infer_shapes(load_graph(path))
     half = {
         value.name: math.prod(max(1, side.dim_value) for side in value.type.tensor_type.shape.dim)
         for value in model.graph.value_info
@@ -39,7 +40,7 @@ def first_overflow(path: Path, image: NDArray[np.float32]) -> str | None:
     nodes = [
         (node.name, output)
         for node in model.graph.node
-        if node.op_type not in _MOVES
+        if node.op_type not in MOVES
         for output in node.output
         if output in half
     ]

@@ -1,5 +1,6 @@
-"""ONNX graphs: one view to read them, one builder, in which precision nodes compute, a probe."""
+"""ONNX graphs: how they are read and built, and in which precision their nodes compute."""
 
+from yolov12edge.graph.load import load_graph
 from yolov12edge.graph.view import GraphView
 
-__all__ = ["GraphView"]
+__all__ = ["GraphView", "load_graph"]

@@ -174,5 +174,10 @@ class GraphBuilder:
             opset_imports=[helper.make_opsetid("", self.opset)],
         )
         helper.set_model_props(model, metadata)
-        onnx.checker.check_model(model)
-        return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+        return checked(model)
+
+
+def checked(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph with the type and shape of every tensor, once ONNX finds nothing wrong with it."""
+    onnx.checker.check_model(model)
+    return onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)

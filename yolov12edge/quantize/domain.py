@@ -10,6 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from yolov12edge.graph.probe import Probe
+from yolov12edge.graph.view import GraphView
 from yolov12edge.runtime.metadata import BLOCKS_KEY
 
 Array = NDArray[np.float32]
@@ -28,7 +29,7 @@ def describe_images(model: onnx.ModelProto, images: Iterable[Array]) -> NDArray[
         model: float32 graph of this package.
         images: (3, H, W) RGB in 0..1.
     """
-    blocks = dict(json.loads({p.key: p.value for p in model.metadata_props}[BLOCKS_KEY]))
+    blocks = dict(json.loads(GraphView(model).metadata[BLOCKS_KEY]))
     name = blocks[DEEPEST_BLOCK]
     probe = Probe(model, [name])
     rows = [probe(image)[name][0].mean(axis=(1, 2), dtype=np.float64) for image in images]

@@ -16,8 +16,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from yolov12edge.graph.builder import checked
 from yolov12edge.graph.probe import Probe
-from yolov12edge.quantize.graph import Graph
+from yolov12edge.graph.view import GraphView, attribute
 from yolov12edge.quantize.rules import Dialect
 
 Array = NDArray[np.float32]
@@ -40,42 +41,41 @@ def equalize(model: onnx.ModelProto, dialect: Dialect, images: Iterable[Array]) 
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
-    graph = Graph(changed)
+    view = GraphView(changed)
     chosen = [
         node
         for node in changed.graph.node
-        if node.op_type == "Conv" and any(rule.applies(graph, node) for rule in dialect.equalize)
+        if node.op_type == "Conv" and any(rule.applies(view, node) for rule in dialect.equalize)
     ]
     if not chosen:
         return changed
     reaches = _channel_reaches(model, [conv.input[0] for conv in chosen], images)
     for conv in chosen:
-        _even(graph, conv, reaches[conv.input[0]])
-    onnx.checker.check_model(changed)
-    return onnx.shape_inference.infer_shapes(changed, strict_mode=True, data_prop=True)
+        _even(view, conv, reaches[conv.input[0]])
+    return checked(changed)
 
 
-def _even(graph: Graph, conv: onnx.NodeProto, reach: NDArray[np.float64]) -> None:
+def _even(view: GraphView, conv: onnx.NodeProto, reach: NDArray[np.float64]) -> None:
     wide = np.maximum(reach, _LEAST_REACH * reach.max())
     factors = ((wide / wide.max()) ** SHARE).astype(np.float32)
     name, source = f"{conv.name}/evened", conv.input[0]
-    weights = graph.constants[conv.input[1]]
+    weights = view.initializers[conv.input[1]]
     weights.CopyFrom(
         numpy_helper.from_array(
             numpy_helper.to_array(weights) * _per_input(conv, factors, weights), weights.name
         )
     )
     inverse = (1 / factors).astype(np.float32).reshape(1, -1, 1, 1)
-    graph.model.graph.initializer.append(numpy_helper.from_array(inverse, f"{name}/factors"))
+    view.graph.initializer.append(numpy_helper.from_array(inverse, f"{name}/factors"))
     product = helper.make_node("Mul", [source, f"{name}/factors"], [name], name=name)
-    nodes = graph.model.graph.node
+    nodes = view.graph.node
     nodes.insert(list(nodes).index(conv), product)
     conv.input[0] = name
 
 
 def _per_input(conv: onnx.NodeProto, factors: Array, weights: onnx.TensorProto) -> Array:
     """(O or 1, I / group, 1, 1): the factor of the channel that each weight reads."""
-    group = next((item.i for item in conv.attribute if item.name == "group"), 1)
+    group = attribute(conv, "group", 1)
     outputs = weights.dims[0] // group
     return factors.reshape(group, -1).repeat(outputs, axis=0)[:, :, None, None]
 

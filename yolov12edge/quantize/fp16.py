@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -22,6 +21,10 @@ from onnx import TensorProto, helper
 
 from yolov12edge.errors import DataError, ExportError, UnsupportedError
 from yolov12edge.files import write_bytes
+from yolov12edge.graph.builder import checked
+from yolov12edge.graph.load import load_graph
+from yolov12edge.graph.precisions import count_precisions, node_precisions
+from yolov12edge.graph.view import GraphView
 from yolov12edge.interrupts import interrupts_held
 from yolov12edge.libraries import load_onnxruntime
 
@@ -88,7 +91,7 @@ def convert_to_fp16(
             "FP16 conversion needs real images and got none",
             "pass --calib DIR (pictures as the camera sees them) or --data data.yaml",
         )
-    model = onnx.load(source)
+    model = load_graph(source)
     _refuse_overflow(model)
     chosen = images[: _image_budget(model)]
     with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
@@ -97,9 +100,10 @@ def convert_to_fp16(
         converted = _autocast(source, Path(folder))
     converted = _finish(converted, model)
     write_bytes(target, converted.SerializeToString(deterministic=True))
-    kept = _float_nodes(converted)
-    total = sum(node.op_type != "Cast" for node in converted.graph.node)
-    return Fp16Conversion(target, {"fp16": total - len(kept), "fp32": len(kept)}, kept, len(chosen))
+    view = GraphView(converted)
+    counts = count_precisions(view)
+    nodes = {name: counts.get(name, 0) for name in ("fp16", "fp32")}
+    return Fp16Conversion(target, nodes, _float_nodes(view), len(chosen))
 
 
 def _autocast(source: Path, images: Path) -> onnx.ModelProto:
@@ -187,24 +191,16 @@ def _finish(converted: onnx.ModelProto, source: onnx.ModelProto) -> onnx.ModelPr
     converted.producer_version = source.producer_version
     converted.ir_version = source.ir_version
     del converted.graph.value_info[:]
-    onnx.checker.check_model(converted)
-    return onnx.shape_inference.infer_shapes(converted, strict_mode=True, data_prop=True)
+    return checked(converted)
 
 
-def _float_nodes(model: onnx.ModelProto) -> dict[str, str]:
+def _float_nodes(view: GraphView) -> dict[str, str]:
     """Nodes that compute in float32, with the reason."""
-    types: dict[str, Any] = {
-        value.name: value.type.tensor_type.elem_type
-        for value in [*model.graph.value_info, *model.graph.output]
-    }
-    kept = {}
-    for node in model.graph.node:
-        if node.op_type == "Cast" or types.get(node.output[0]) != TensorProto.FLOAT:
-            continue
-        reasons = [rule.why for rule in FLOAT_RULES if node.name.endswith(rule.prefix)]
-        kept[node.name] = (
-            f"policy: {reasons[0]}"
-            if reasons
-            else f"AutoCast: a value beyond {RANGE_LIMIT:.0f} on the images"
-        )
-    return kept
+    return {node.name: _reason(node) for node, kind in node_precisions(view) if kind == "fp32"}
+
+
+def _reason(node: onnx.NodeProto) -> str:
+    for rule in FLOAT_RULES:
+        if node.name.endswith(rule.prefix):
+            return f"policy: {rule.why}"
+    return f"AutoCast: a value beyond {RANGE_LIMIT:.0f} on the images"

@@ -10,7 +10,6 @@ its own, while ranges, rules and corrections are chosen here by the drift of one
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,12 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto
 
 from yolov12edge.errors import ExportError
 from yolov12edge.files import write_bytes
-from yolov12edge.quantize.graph import MOVES, Graph
+from yolov12edge.graph.load import load_graph
+from yolov12edge.graph.precisions import count_precisions, lowest_first
+from yolov12edge.graph.view import GraphView, attribute
 from yolov12edge.quantize.observers import Statistics
 from yolov12edge.quantize.policy import QuantizationPlan
 from yolov12edge.quantize.qdq import QdqWriter, find_step
@@ -30,8 +30,6 @@ from yolov12edge.quantize.ranges import Method, choose_range, join
 from yolov12edge.quantize.rules import Dialect
 from yolov12edge.quantize.shifts import Shifts
 from yolov12edge.quantize.weights import corrected_bias, quantize_weight
-
-_PLUMBING = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast"})
 
 
 @dataclass(frozen=True)
@@ -88,9 +86,8 @@ def quantize_int8(
         raise ExportError(
             f"no calibration statistics for {missing[0]}", "calibrate with this graph again"
         )
-    model = onnx.load(source)
-    graph = Graph(model)
-    writer = QdqWriter(model if twin is None else onnx.load(twin))
+    view = GraphView(load_graph(source))
+    writer = QdqWriter(view.model if twin is None else load_graph(twin))
     for group in plan.groups:
         values = join([statistics.tensors[tensor] for tensor in group])
         chosen = choose_range(values, method, dialect.symmetric)
@@ -99,56 +96,34 @@ def quantize_int8(
             half = any(writer.is_half(name, index) for name, index in edges)
             writer.quantize_tensor(edges, find_step(chosen, dialect.symmetric, half))
     for name in plan.convolutions:
-        _quantize_convolution(writer, graph, name, statistics, (shifts or {}).get(name))
+        _quantize_convolution(writer, view, name, statistics, (shifts or {}).get(name))
     for name, change in (corrections or {}).items():
         writer.shift_bias(name, change)
-    written = writer.finish({entry.key: entry.value for entry in model.metadata_props})
+    written = writer.finish(view.metadata)
     write_bytes(target, written.SerializeToString(deterministic=True))
     kept = {**plan.kept, **(kept_fp32 or {})}
-    return Int8Conversion(target, count_precisions(written), kept, method, statistics.images)
+    nodes = lowest_first(count_precisions(GraphView(written)))
+    return Int8Conversion(target, nodes, kept, method, statistics.images)
 
 
 def observed_tensors(source: onnx.ModelProto, plans: Sequence[QuantizationPlan]) -> list[str]:
     """Tensors whose statistics the plans need: what is quantized, and what convolutions read."""
-    graph = Graph(source)
+    nodes = GraphView(source).by_name
     names = [tensor for plan in plans for tensor in plan.tensors]
-    names += [graph.nodes[conv].input[0] for plan in plans for conv in plan.convolutions]
+    names += [nodes[conv].input[0] for plan in plans for conv in plan.convolutions]
     return list(dict.fromkeys(names))
-
-
-def count_precisions(model: onnx.ModelProto) -> dict[str, int]:
-    """Nodes by the precision they compute in; a move of INT8 values counts as INT8."""
-    graph = Graph(model)
-    restored: set[str] = set()
-    counts: Counter[str] = Counter()
-    for node in model.graph.node:
-        if node.op_type == "DequantizeLinear":
-            restored.add(node.output[0])
-        if node.op_type in _PLUMBING:
-            continue
-        computed = [name for name in node.input[:2] if name and _is_float(graph, name)]
-        int8 = bool(computed) and all(name in restored for name in computed)
-        if int8 and node.op_type in MOVES:
-            restored.update(node.output)
-        half = graph.element_type(node.output[0]) == TensorProto.FLOAT16
-        counts["int8" if int8 else "fp16" if half else "fp32"] += 1
-    return {name: counts[name] for name in ("int8", "fp16", "fp32") if counts[name]}
-
-
-def _is_float(graph: Graph, tensor: str) -> bool:
-    return graph.element_type(tensor) in (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
 def _quantize_convolution(
     writer: QdqWriter,
-    graph: Graph,
+    view: GraphView,
     name: str,
     statistics: Statistics,
     shifts: NDArray[np.float64] | None,
 ) -> None:
-    node = graph.nodes[name]
-    weight, bias = graph.constant(node.input[1]), graph.constant(node.input[2])
-    group = next((item.i for item in node.attribute if item.name == "group"), 1)
+    node = view.by_name[name]
+    weight, bias = view.weight(node.input[1]), view.weight(node.input[2])
+    group = attribute(node, "group", 1)
     quantized = quantize_weight(weight, writer.is_half(name, 1))
     means = statistics.tensors[node.input[0]].channel_means
     corrected = corrected_bias(bias, weight, quantized, means, group, shifts)

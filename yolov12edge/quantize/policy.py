@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx
 
 from yolov12edge.errors import UsageError
-from yolov12edge.quantize.graph import Graph
+from yolov12edge.graph.view import GraphView
 from yolov12edge.quantize.rules import Dialect
 
 # Operators with arithmetic worth doing in INT8: what is left of these is reported.
@@ -53,7 +53,7 @@ def plan_quantization(
     Raises:
         UsageError: a block that the graph does not have.
     """
-    planner = _Planner(Graph(model), dialect)
+    planner = _Planner(GraphView(model), dialect)
     kept: dict[str, str] = {}
     missing = [block for block in keep_blocks if not planner.holds(block)]
     if missing:
@@ -63,12 +63,12 @@ def plan_quantization(
         )
     convolutions = []
     for node in model.graph.node:
-        reason = _reason_to_keep(planner.graph, dialect, node, keep_blocks)
+        reason = _reason_to_keep(planner.view, dialect, node, keep_blocks)
         if reason is not None:
             if node.op_type in WEIGHTY:
                 kept[node.name] = reason
             continue
-        inputs = {index for rule in dialect.quantize for index in rule.inputs(planner.graph, node)}
+        inputs = {index for rule in dialect.quantize for index in rule.inputs(planner.view, node)}
         for index in sorted(inputs):
             planner.quantize(node, index)
         if node.op_type == "Conv" and 0 in inputs:
@@ -87,12 +87,12 @@ def in_block(node: str, block: str) -> bool:
 
 
 def _reason_to_keep(
-    graph: Graph, dialect: Dialect, node: onnx.NodeProto, blocks: Sequence[str]
+    view: GraphView, dialect: Dialect, node: onnx.NodeProto, blocks: Sequence[str]
 ) -> str | None:
     if any(in_block(node.name, block) for block in blocks):
         return "keep-float: asked for"
     for rule in dialect.keep:
-        if rule.applies(graph, node):
+        if rule.applies(view, node):
             return f"{rule.name}: {rule.why}"
     return None
 
@@ -100,24 +100,24 @@ def _reason_to_keep(
 class _Planner:
     """Collects the tensors to quantize and which of them share a scale."""
 
-    def __init__(self, graph: Graph, dialect: Dialect) -> None:
-        self.graph = graph
+    def __init__(self, view: GraphView, dialect: Dialect) -> None:
+        self.view = view
         self.edges: dict[str, set[Edge]] = {}
         self._through = dialect.moved_through
         self._parents: dict[str, str] = {}
 
     def holds(self, block: str) -> bool:
-        return any(in_block(name, block) for name in self.graph.nodes)
+        return any(in_block(name, block) for name in self.view.by_name)
 
     def quantize(self, node: onnx.NodeProto, index: int) -> str:
         """Make one input INT8, as far up as the dialect moves; returns a tensor of its group."""
         tensor = node.input[index]
-        producer = self.graph.producer(tensor)
+        producer = self.view.producer(tensor)
         if producer is not None and producer.op_type in self._through:
             sources = [
                 self.quantize(producer, source)
                 for source in (
-                    self.graph.data_inputs(producer) if producer.op_type == "Concat" else [0]
+                    self.view.computed_inputs(producer) if producer.op_type == "Concat" else [0]
                 )
             ]
             for source in sources[1:]:

@@ -10,7 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from yolov12edge.quantize.graph import Graph
+from yolov12edge.graph.builder import checked
+from yolov12edge.graph.view import GraphView
 from yolov12edge.quantize.policy import Edge
 from yolov12edge.quantize.ranges import LEVELS, Range
 from yolov12edge.quantize.weights import SMALLEST_SCALE, QuantizedWeight
@@ -63,7 +64,7 @@ class QdqWriter:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = onnx.ModelProto()
         self.model.CopyFrom(model)
-        self._graph = Graph(self.model)
+        self._view = GraphView(self.model)
         self._after: dict[str, list[onnx.NodeProto]] = {}
         self._first: list[onnx.NodeProto] = []
         self._dropped: set[str] = set()
@@ -71,15 +72,14 @@ class QdqWriter:
 
     def is_half(self, node: str, index: int) -> bool:
         """Whether an input of a node is FP16."""
-        tensor = self._graph.nodes[node].input[index]
-        return self._graph.element_type(tensor) == TensorProto.FLOAT16
+        return self._holds_half(self._view.by_name[node].input[index])
 
     def quantize_tensor(self, edges: tuple[Edge, ...], step: Step) -> None:
         """Put one Q/DQ pair in front of some inputs that read the same tensor."""
         # Casts may have split the tensor in two, of different types: one pair for each.
         readers: dict[str, list[Edge]] = {}
         for name, index in edges:
-            readers.setdefault(self._graph.nodes[name].input[index], []).append((name, index))
+            readers.setdefault(self._view.by_name[name].input[index], []).append((name, index))
         for tensor, places in readers.items():
             scale = self._constant(f"{tensor}/scale", self._typed(step.scale, tensor))
             zero = self._constant(f"{tensor}/zero", np.asarray(step.zero))
@@ -100,15 +100,15 @@ class QdqWriter:
                 ]
             )
             for name, index in places:
-                self._graph.nodes[name].input[index] = f"{tensor}/restored"
+                self._view.by_name[name].input[index] = f"{tensor}/restored"
 
     def quantize_weight(
         self, node: str, weight: QuantizedWeight, bias: NDArray[np.float32] | None
     ) -> None:
         """Replace the weights of a convolution by INT8 ones behind a DequantizeLinear."""
-        conv = self._graph.nodes[node]
+        conv = self._view.by_name[node]
         name = conv.input[1]
-        half = self._graph.element_type(name) == TensorProto.FLOAT16
+        half = self._holds_half(name)
         inputs = [
             self._constant(f"{name}/quantized", weight.values),
             self._constant(
@@ -132,11 +132,11 @@ class QdqWriter:
 
     def shift_bias(self, node: str, change: NDArray[np.float32]) -> None:
         """Add to the bias of a convolution."""
-        conv = self._graph.nodes[node]
-        self._set_bias(conv, self._graph.constant(conv.input[2]) + change)
+        conv = self._view.by_name[node]
+        self._set_bias(conv, self._view.weight(conv.input[2]) + change)
 
     def _set_bias(self, conv: onnx.NodeProto, bias: NDArray[np.float32]) -> None:
-        stored = self._graph.constants[conv.input[2]]
+        stored = self._view.initializers[conv.input[2]]
         kind = np.float16 if stored.data_type == TensorProto.FLOAT16 else np.float32
         stored.CopyFrom(numpy_helper.from_array(bias.astype(kind), stored.name))
 
@@ -160,8 +160,7 @@ class QdqWriter:
         if any(scale.data_type == TensorProto.FLOAT16 for scale in scales):
             self._raise_opset()
         helper.set_model_props(self.model, dict(properties))
-        onnx.checker.check_model(self.model)
-        return onnx.shape_inference.infer_shapes(self.model, strict_mode=True, data_prop=True)
+        return checked(self.model)
 
     def _raise_opset(self) -> None:
         """Declare opset 19: no operator that the exporter writes changed its meaning since 17."""
@@ -171,8 +170,10 @@ class QdqWriter:
         self.model.ir_version = max(self.model.ir_version, _HALF_SCALE_IR)
 
     def _typed(self, scale: float, like: str) -> NDArray[np.generic]:
-        half = self._graph.element_type(like) == TensorProto.FLOAT16
-        return np.asarray(scale, np.float16 if half else np.float32)
+        return np.asarray(scale, np.float16 if self._holds_half(like) else np.float32)
+
+    def _holds_half(self, tensor: str) -> bool:
+        return self._view.types[tensor] == TensorProto.FLOAT16
 
     def _constant(self, name: str, value: NDArray[np.generic]) -> str:
         self._constants[name] = numpy_helper.from_array(value, name)

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
+from yolov12edge.graph.load import load_graph
 from yolov12edge.graph.probe import Probe
-from yolov12edge.quantize.graph import Graph
+from yolov12edge.graph.view import GraphView
 
 Array = NDArray[np.float32]
 
@@ -40,8 +40,9 @@ def score_corrections(
     Returns:
         name of a convolution to (classes,) what its bias lacks, in logits.
     """
-    names = [name for name in Graph(onnx.load(source)).nodes if _LOGITS.fullmatch(name)]
-    exact, rounded = (Probe(onnx.load(path), names) for path in (source, quantized))
+    model = load_graph(source)
+    names = [name for name in GraphView(model).by_name if _LOGITS.fullmatch(name)]
+    exact, rounded = Probe(model, names), Probe(load_graph(quantized), names)
     lost: dict[str, NDArray[np.float64]] = {}
     seen: dict[str, NDArray[np.float64]] = {}
     for image in images:

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from yolov12edge.graph.probe import Probe
-from yolov12edge.quantize.graph import Graph
+from yolov12edge.graph.view import GraphView
 from yolov12edge.quantize.observers import Statistics
 from yolov12edge.quantize.policy import QuantizationPlan
 from yolov12edge.quantize.qdq import Step, find_step
@@ -57,9 +57,9 @@ def activation_shifts(
     Returns:
         for every method: name of a convolution to (I,) mean of rounded minus exact values.
     """
-    graph = Graph(model)
-    inputs = {conv: graph.nodes[conv].input[0] for conv in plan.convolutions}
-    used = {tensor: _rounded_at(graph, plan, tensor) for tensor in inputs.values()}
+    view = GraphView(model)
+    inputs = {conv: view.by_name[conv].input[0] for conv in plan.convolutions}
+    used = {tensor: _rounded_at(view, plan, tensor) for tensor in inputs.values()}
     probe = Probe(model, list(used))
     sums: dict[Method, Shifts] = {method: {} for method in choices}
     count = 0
@@ -78,10 +78,10 @@ def activation_shifts(
     }
 
 
-def _rounded_at(graph: Graph, plan: QuantizationPlan, tensor: str) -> str:
+def _rounded_at(view: GraphView, plan: QuantizationPlan, tensor: str) -> str:
     """The tensor of the plan whose scale a convolution's input has."""
     while tensor not in plan.edges:
-        producer = graph.producer(tensor)
+        producer = view.producer(tensor)
         assert producer is not None, f"{tensor} is not quantized"
         tensor = producer.input[0]
     return tensor

@@ -57,11 +57,6 @@ def _onnx_facts(path: Path) -> ModelFacts | None:
 
 
 def _onnx_metadata(path: Path) -> str | None:
-    import onnx
-    from google.protobuf.message import DecodeError
+    from yolov12edge.graph import GraphView, load_graph
 
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except DecodeError as error:
-        raise CheckpointError(f"{path} is not an ONNX file", "export it again") from error
-    return next((entry.value for entry in model.metadata_props if entry.key == METADATA_KEY), None)
+    return GraphView(load_graph(path, weights=False)).metadata.get(METADATA_KEY)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from yolov12edge.download import cache_folder
-from yolov12edge.errors import UnsupportedError, UsageError
+from yolov12edge.errors import EdgeError, UnsupportedError, UsageError
 
 Provider = tuple[str, dict[str, str]]
 
@@ -87,13 +87,12 @@ def _tensorrt_options(path: Path) -> dict[str, str]:
 
 
 def _precisions(path: Path) -> tuple[bool, bool]:
-    """Whether a graph computes in FP16 somewhere, and whether it has Q/DQ nodes."""
-    import onnx
-    from google.protobuf.message import DecodeError
+    """Whether a graph computes in FP16 somewhere, and whether in INT8."""
+    from yolov12edge.graph import GraphView, load_graph
+    from yolov12edge.graph.precisions import is_quantized, uses_half
 
     try:
-        graph = onnx.load(str(path), load_external_data=False).graph
-    except DecodeError:
+        view = GraphView(load_graph(path, weights=False))
+    except EdgeError:
         return False, False  # opening it says what is wrong
-    half = any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in graph.initializer)
-    return half, any(node.op_type == "QuantizeLinear" for node in graph.node)
+    return uses_half(view), is_quantized(view)

@@ -82,7 +82,7 @@ def _products(view: GraphView, node: onnx.NodeProto) -> list[onnx.NodeProto]:
         if tensor in seen:
             continue
         seen.add(tensor)
-        for consumer in view.consumers.get(tensor, []):
+        for consumer, _ in view.uses(tensor):
             if consumer.op_type == "MatMul":
                 found.append(consumer)
             elif consumer.op_type in _LAYOUT:

@@ -54,6 +54,6 @@ class DeadChannels(Lint):
 
 def _stored_weight(view: GraphView, conv: onnx.NodeProto) -> NDArray[Any] | None:
     """Weights of a convolution, also where they are INT8 behind a DequantizeLinear."""
-    source = view.producers.get(conv.input[1])
+    source = view.producer(conv.input[1])
     restored = source is not None and source.op_type == "DequantizeLinear"
     return view.constant(source.input[0] if restored and source else conv.input[1])

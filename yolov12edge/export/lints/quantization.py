@@ -66,7 +66,7 @@ class UnmatchedPairs(Lint):
     def check(self, view: GraphView) -> Iterator[str]:
         """Yield one message a node without its partner."""
         for node in _of_type(view, "QuantizeLinear"):
-            readers = view.consumers.get(node.output[0], [])
+            readers = [use.node for use in view.uses(node.output[0])]
             partners = [reader for reader in readers if reader.op_type == "DequantizeLinear"]
             if not readers or len(partners) < len(readers):
                 yield f"{node.name} is read by something else than DequantizeLinear"
@@ -74,7 +74,7 @@ class UnmatchedPairs(Lint):
                 if not self._same_step(view, node, partner):
                     yield f"{partner.name} restores with another scale than {node.name} took"
         for node in _of_type(view, "DequantizeLinear"):
-            producer = view.producers.get(node.input[0])
+            producer = view.producer(node.input[0])
             constant = node.input[0] in view.initializers
             if not constant and (producer is None or producer.op_type != "QuantizeLinear"):
                 yield f"{node.name} restores values that no QuantizeLinear made"

@@ -19,7 +19,7 @@ class DeadNodes(Lint):
         """Yield one message a dead node."""
         outputs = {output.name for output in view.graph.output}
         for node in view.nodes:
-            if not any(name in view.consumers or name in outputs for name in node.output):
+            if not any(view.uses(name) or name in outputs for name in node.output):
                 yield f"{node.op_type} {node.name} computes nothing that is used"
 
 
@@ -33,7 +33,7 @@ class UnusedConstants(Lint):
     def check(self, view: GraphView) -> Iterator[str]:
         """Yield one message an unused constant."""
         for name in view.initializers:
-            if name not in view.consumers:
+            if not view.uses(name):
                 yield f"constant {name} is never read"
 
 

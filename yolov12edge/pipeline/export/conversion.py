@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 
 from yolov12edge.data import Dataset, Letterbox, read_image, to_batch
 from yolov12edge.export import OnnxExport, Parity, check_parity, export_onnx
 from yolov12edge.files import readable_size, write_json
+from yolov12edge.graph import load_graph
 from yolov12edge.pipeline.export.preparation import ExportJob
 from yolov12edge.pipeline.images.sources import CalibrationImages
 from yolov12edge.pipeline.stages.artifacts import OnnxArtifact
@@ -163,7 +163,7 @@ def _domain_gap(
     if judges is None or min(len(calibration), len(judges.images)) < GAP_IMAGES:
         return None
     order = np.random.default_rng(0).permutation(len(judges.images))[:GAP_IMAGES]
-    model = onnx.load(plain.path)
+    model = load_graph(plain.path)
     seen = describe_images(model, calibration.part(0, GAP_IMAGES).stream(letterbox))
     judged = describe_images(
         model,

@@ -12,7 +12,7 @@ import onnx
 from yolov12edge.documents import Document
 from yolov12edge.engine.inspection import EngineInspection
 from yolov12edge.errors import UsageError
-from yolov12edge.graph import GraphView
+from yolov12edge.graph import GraphView, load_graph
 from yolov12edge.pipeline.inspect.artifact import Inspection, RunInspection
 from yolov12edge.pipeline.inspect.onnx import OnnxInspection
 from yolov12edge.pipeline.inspect.plan import PlanInspection
@@ -106,7 +106,7 @@ def _onnx(found: OnnxInspection) -> Facts:
 
 def _members(path: Path) -> Facts:
     """Every node with its operator, every constant with its type and shape, by name."""
-    view = GraphView(onnx.load(str(path), load_external_data=False))
+    view = GraphView(load_graph(path, weights=False))
     facts: Facts = {f"node {node.name}": node.op_type for node in view.nodes if node.name}
     for name, tensor in view.initializers.items():
         kind = onnx.TensorProto.DataType.Name(tensor.data_type).lower()

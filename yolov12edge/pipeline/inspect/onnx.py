@@ -8,18 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import onnx
-from google.protobuf.message import DecodeError
-from onnx import TensorProto, checker, helper, shape_inference
+from onnx import TensorProto, checker, shape_inference
 
 from yolov12edge.documents import Document
-from yolov12edge.errors import CheckpointError, UsageError
+from yolov12edge.errors import CheckpointError
 from yolov12edge.export import attention_blocks, lint_graph
 from yolov12edge.files import sha256_file
-from yolov12edge.graph import GraphView
+from yolov12edge.graph import GraphView, load_graph
+from yolov12edge.graph.load import detach_external
 from yolov12edge.graph.precisions import count_precisions
 from yolov12edge.runtime.metadata import METADATA_KEY
-
-MAX_ONNX_BYTES = 2 << 30
 
 
 class TensorSummary(Document):
@@ -82,8 +80,8 @@ def inspect_onnx(path: Path) -> OnnxInspection:
         UsageError: no such file.
         CheckpointError: the file is no valid ONNX graph.
     """
-    model = _load_onnx(path)
-    external = _detach_external(model)
+    model = load_graph(path, weights=False)
+    external = detach_external(model)
     try:
         checker.check_model(model)
         typed = shape_inference.infer_shapes(model)
@@ -117,39 +115,6 @@ def inspect_onnx(path: Path) -> OnnxInspection:
         ],
         external_constants=len(external),
     )
-
-
-def _load_onnx(path: Path) -> onnx.ModelProto:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise UsageError(f"{path} {what}", "pass an .onnx file")
-    size = path.stat().st_size
-    if not 0 < size <= MAX_ONNX_BYTES:
-        what = "is empty" if size == 0 else "is larger than an ONNX file can be"
-        raise CheckpointError(f"{path} {what}", "export or copy the file again")
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except DecodeError as error:
-        raise CheckpointError(f"{path} is not an ONNX file", "export the model again") from error
-    if not model.graph.node:
-        raise CheckpointError(f"{path} holds no ONNX graph", "export the model again")
-    return model
-
-
-def _detach_external(model: onnx.ModelProto) -> frozenset[str]:
-    """Turn constants kept in other files into inputs, so that no check opens those files."""
-    graph = model.graph
-    external = [
-        tensor for tensor in graph.initializer if tensor.data_location == TensorProto.EXTERNAL
-    ]
-    declared = {value.name for value in graph.input}
-    for tensor in external:
-        if tensor.name not in declared:
-            graph.input.append(
-                helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            )
-        graph.initializer.remove(tensor)
-    return frozenset(tensor.name for tensor in external)
 
 
 def _tensor(value: onnx.ValueInfoProto) -> TensorSummary:

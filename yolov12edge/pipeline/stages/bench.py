@@ -11,7 +11,7 @@ from typing import get_args
 
 import numpy as np
 import psutil
-from google.protobuf.message import DecodeError
+from onnx import shape_inference
 
 from yolov12edge.bench import (
     BenchReport,
@@ -28,8 +28,7 @@ from yolov12edge.bench.report import Precision
 from yolov12edge.data import Dataset, read_image
 from yolov12edge.errors import EdgeError, UnsupportedError, UsageError
 from yolov12edge.evaluate import non_max_suppression
-from yolov12edge.graph import GraphView
-from yolov12edge.graph.precisions import count_precisions
+from yolov12edge.graph import GraphView, load_graph, precisions
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.cache import key_of, recall, remember
 from yolov12edge.run.manifest import read_manifest
@@ -213,15 +212,12 @@ def main_precision(path: Path) -> Precision | None:
 
 
 def _precision_of_graph(path: Path) -> Precision | None:
-    from onnx import load, shape_inference
-
     try:
-        model = load(str(path), load_external_data=False)
-        counts = count_precisions(GraphView(shape_inference.infer_shapes(model)))
-    except (DecodeError, OSError, ValueError, shape_inference.InferenceError):
+        model = shape_inference.infer_shapes(load_graph(path, weights=False))
+    except (EdgeError, OSError, ValueError, shape_inference.InferenceError):
         return None
-    return "int8" if "int8" in counts else _known(next(iter(counts), ""))
+    return _known(precisions.main_precision(GraphView(model)))
 
 
-def _known(name: str) -> Precision | None:
+def _known(name: str | None) -> Precision | None:
     return next((one for one in get_args(Precision) if one == name), None)

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import onnx
-
 from yolov12edge.checkpoints import Checkpoint, load_model
 from yolov12edge.data import Dataset, read_image, to_batch
 from yolov12edge.errors import CheckpointError, DataError, UnsupportedError, UsageError
@@ -18,6 +16,8 @@ from yolov12edge.evaluate import Candidate, DriftReport, Gate, measure_drifts
 from yolov12edge.evaluate.blocks import BlockTrace, trace_blocks
 from yolov12edge.evaluate.overflow import first_overflow
 from yolov12edge.files import sha256_file, write_bytes
+from yolov12edge.graph import GraphView, load_graph
+from yolov12edge.graph.precisions import uses_half
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.cache import key_of, recall, remember
 from yolov12edge.run.manifest import AccuracySection, read_manifest
@@ -26,8 +26,6 @@ from yolov12edge.runtime import Artifact, open_artifact
 from yolov12edge.runtime.onnxruntime import judge_is_trustworthy
 from yolov12edge.runtime.torch import TorchRunner
 from yolov12edge.voice import Progress, Voice, no_progress
-
-FLOAT16 = onnx.TensorProto.FLOAT16
 
 
 @dataclass(frozen=True)
@@ -243,8 +241,7 @@ def _check_judge(subject: Subject) -> None:
     """
     if subject.path.suffix.lower() != ".onnx" or subject.runtime not in (None, "onnxruntime"):
         return
-    model = onnx.load(subject.path, load_external_data=False)
-    if not any(tensor.data_type == FLOAT16 for tensor in model.graph.initializer):
+    if not uses_half(GraphView(load_graph(subject.path, weights=False))):
         return
     trustworthy, reason = judge_is_trustworthy()
     if not trustworthy:

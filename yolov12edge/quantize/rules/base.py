@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from yolov12edge.quantize.graph import Graph
+from yolov12edge.graph.view import GraphView
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class KeepFloat:
 
     name: str
     why: str
-    applies: Callable[[Graph, onnx.NodeProto], bool]
+    applies: Callable[[GraphView, onnx.NodeProto], bool]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class QuantizeInputs:
 
     name: str
     why: str
-    inputs: Callable[[Graph, onnx.NodeProto], Sequence[int]]
+    inputs: Callable[[GraphView, onnx.NodeProto], Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Equalize:
 
     name: str
     why: str
-    applies: Callable[[Graph, onnx.NodeProto], bool]
+    applies: Callable[[GraphView, onnx.NodeProto], bool]
 
 
 @dataclass(frozen=True)

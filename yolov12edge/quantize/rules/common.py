@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import onnx
 
-from yolov12edge.quantize.graph import Graph
+from yolov12edge.graph.view import GraphView, attribute
 from yolov12edge.quantize.rules.base import Equalize, KeepFloat, QuantizeInputs
 
 STEM_CONVOLUTIONS = 3
@@ -17,18 +17,18 @@ _CLASS_BRANCH = re.compile(r"model\.\d+\.cv3\.\d+\.")
 _ATTENTION = re.compile(r"\.attn/(scores|mixed)$")
 
 
-def _decoding(graph: Graph, node: onnx.NodeProto) -> bool:
+def _decoding(view: GraphView, node: onnx.NodeProto) -> bool:
     return _DECODE.search(node.name) is not None
 
 
-def _ends_a_branch(graph: Graph, node: onnx.NodeProto) -> bool:
+def _ends_a_branch(view: GraphView, node: onnx.NodeProto) -> bool:
     """A convolution of the head whose result goes to the decoding as it is."""
     return node.op_type == "Conv" and any(
-        consumer.name.endswith(("/flat", "/rows")) for consumer in graph.consumers(node.output[0])
+        use.node.name.endswith(("/flat", "/rows")) for use in view.uses(node.output[0])
     )
 
 
-def _is_stem(graph: Graph, node: onnx.NodeProto) -> bool:
+def _is_stem(view: GraphView, node: onnx.NodeProto) -> bool:
     """One of the first three convolutions, which follow one another."""
     if node.op_type != "Conv":
         return False
@@ -36,39 +36,41 @@ def _is_stem(graph: Graph, node: onnx.NodeProto) -> bool:
     for _ in range(STEM_CONVOLUTIONS):
         if above is None:
             return True
-        above = _convolution_above(graph, above)
+        above = _convolution_above(view, above)
     return above is None
 
 
-def _convolution_above(graph: Graph, conv: onnx.NodeProto) -> onnx.NodeProto | None:
+def _convolution_above(view: GraphView, conv: onnx.NodeProto) -> onnx.NodeProto | None:
     """The convolution whose activation this one reads; None where that is the image.
 
     A convolution that reads anything else counts as its own predecessor: no stem has one.
     """
-    above = graph.producer(conv.input[0])
+    above = view.producer(conv.input[0])
     while above is not None and above.op_type in ("Mul", "Sigmoid"):
-        above = graph.producer(above.input[0])
+        above = view.producer(above.input[0])
     return above if above is None or above.op_type == "Conv" else conv
 
 
-def _is_second(graph: Graph, node: onnx.NodeProto) -> bool:
+def _is_second(view: GraphView, node: onnx.NodeProto) -> bool:
     """The convolution that reads what the first one makes of the image."""
-    if node.op_type != "Conv" or graph.producer(node.input[0]) is None:
+    if node.op_type != "Conv" or view.producer(node.input[0]) is None:
         return False
-    first = _convolution_above(graph, node)
-    return first is not None and _convolution_above(graph, first) is None
+    first = _convolution_above(view, node)
+    return first is not None and _convolution_above(view, first) is None
 
 
-def _is_fine_merge(graph: Graph, node: onnx.NodeProto) -> bool:
+def _is_fine_merge(view: GraphView, node: onnx.NodeProto) -> bool:
     """A 1x1 convolution over a concatenation, on a map of stride 4 or 8."""
-    above = graph.producer(node.input[0])
-    if node.op_type != "Conv" or above is None or above.op_type != "Concat":
+    if node.op_type != "Conv":
         return False
-    rows = graph.shape(graph.model.graph.input[0].name)[2]
-    return rows // graph.shape(node.input[0])[2] <= FINEST_STRIDE
+    above = view.producer(node.input[0])
+    if above is None or above.op_type != "Concat":
+        return False
+    rows = view.shape(view.graph.input[0].name)[2]
+    return rows // view.shape(node.input[0])[2] <= FINEST_STRIDE
 
 
-def _class_branch(graph: Graph, node: onnx.NodeProto) -> bool:
+def _class_branch(view: GraphView, node: onnx.NodeProto) -> bool:
     return node.op_type == "Conv" and _CLASS_BRANCH.match(node.name) is not None
 
 
@@ -77,23 +79,23 @@ def is_attention_product(node: onnx.NodeProto) -> bool:
     return node.op_type == "MatMul" and _ATTENTION.search(node.name) is not None
 
 
-def is_depthwise(graph: Graph, node: onnx.NodeProto) -> bool:
+def is_depthwise(view: GraphView, node: onnx.NodeProto) -> bool:
     """A convolution of every channel by itself."""
     if node.op_type != "Conv":
         return False
-    groups = next((item.i for item in node.attribute if item.name == "group"), 1)
-    return groups > 1 and groups == graph.constant(node.input[1]).shape[0]
+    groups = attribute(node, "group", 1)
+    return groups > 1 and groups == view.weight(node.input[1]).shape[0]
 
 
-def _convolution_input(graph: Graph, node: onnx.NodeProto) -> Sequence[int]:
+def _convolution_input(view: GraphView, node: onnx.NodeProto) -> Sequence[int]:
     return (0,) if node.op_type == "Conv" else ()
 
 
-def _sum_inputs(graph: Graph, node: onnx.NodeProto) -> Sequence[int]:
-    return graph.data_inputs(node) if node.op_type == "Add" else ()
+def _sum_inputs(view: GraphView, node: onnx.NodeProto) -> Sequence[int]:
+    return view.computed_inputs(node) if node.op_type == "Add" else ()
 
 
-def _product_inputs(graph: Graph, node: onnx.NodeProto) -> Sequence[int]:
+def _product_inputs(view: GraphView, node: onnx.NodeProto) -> Sequence[int]:
     return (0, 1) if is_attention_product(node) else ()
 
 
@@ -135,7 +137,7 @@ FINE_MERGES = KeepFloat(
 ATTENTION_PRODUCTS = KeepFloat(
     "attention-products",
     "Q x K^T and weights x V run fused with their softmax in float",
-    lambda graph, node: is_attention_product(node),
+    lambda view, node: is_attention_product(node),
 )
 DEPTHWISE = KeepFloat(
     "depthwise",

@@ -14,6 +14,7 @@ from yolov12edge.errors import DataError, UsageError
 from yolov12edge.export import Finding, lint_graph
 from yolov12edge.export.onnx_export import refuse_errors
 from yolov12edge.files import sha256_file
+from yolov12edge.graph import load_graph
 from yolov12edge.pipeline.images.sources import CalibrationImages
 from yolov12edge.pipeline.stages.artifacts import OnnxArtifact
 from yolov12edge.pipeline.stages.int8.measurement import Problem
@@ -129,7 +130,7 @@ def quantize_step(
         chosen = asked or _best(trials)
         corrections = ScoreCorrections(shifts, writer, chosen).find(progress, fresh)
         conversion = writer.write(target, chosen, twin=twin, corrections=corrections)
-    findings = lint_graph(onnx.load(target), for_builder=dialect.symmetric)
+    findings = lint_graph(load_graph(target), for_builder=dialect.symmetric)
     refuse_errors(findings)
     return Int8Step(
         conversion, trials, statistics.images, len(judging), ranges.remembered, tuple(findings)
@@ -158,14 +159,14 @@ def _even_out(
         return source
     path = folder / "even.onnx"
     few = images.part(0, EVENING)
-    onnx.save(equalize(onnx.load(source), dialect, few.stream(letterbox)), path)
+    onnx.save(equalize(load_graph(source), dialect, few.stream(letterbox)), path)
     return path
 
 
 def _pose(
     source: Path, dialect: Dialect, keep_float: Sequence[str], letterbox: Letterbox
 ) -> Problem:
-    model = onnx.load(source)
+    model = load_graph(source)
     plan = plan_quantization(model, dialect, keep_float)
     return Problem(source, sha256_file(source), model, plan, dialect, letterbox)
 

@@ -131,11 +131,11 @@ def parse(path: Path) -> tuple[Any, list[Layer]]:
     from yolov12edge.engine.tensorrt_rtx import TensorRTRTX
     from yolov12edge.runtime.tensorrt_log import log_of
 
-    dialect = TensorRTRTX()
-    library = dialect.library
+    api = TensorRTRTX()
+    library = api.library
     logger = log_of(library).logger
     builder = library.Builder(logger)
-    network = builder.create_network(dialect.network_flags(BuildOptions()))
+    network = builder.create_network(api.network_flags(BuildOptions()))
     parser = library.OnnxParser(network, logger)
     assert parser.parse_from_file(str(path))
     layers = [network.get_layer(index) for index in range(network.num_layers)]

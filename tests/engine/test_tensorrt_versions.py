@@ -210,10 +210,10 @@ def build(
     network = read_network(onnx_path)
     said: list[str] = []
     voice = SimpleNamespace(info=said.append, warn=said.append)
-    dialect = TensorRT(trt, ORIN, lambda gpu: (6 << 30, 8 << 30))
+    api = TensorRT(trt, ORIN, lambda gpu: (6 << 30, 8 << 30))
     monitor = BuildMonitor("engine", no_progress)
     batch = network.batch_range(options.batch)
-    return build_plan(dialect, network, batch, options, monitor, voice), said
+    return build_plan(api, network, batch, options, monitor, voice), said
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -502,11 +502,11 @@ def test_a_stand_in_refuses_what_its_version_lacks(make_onnx: MakeOnnx) -> None:
 
     trt = library("8.5.3")
     network = read_network(make_onnx())
-    dialect = TooNew(trt, ORIN, lambda gpu: (6 << 30, 8 << 30))
+    api = TooNew(trt, ORIN, lambda gpu: (6 << 30, 8 << 30))
     options = BuildOptions(optimization_level=4)
     batch = network.batch_range(None)
     with pytest.raises(AttributeError, match=r"IBuilderConfig of 8\.5\.3 has no builder_optim"):
-        build_plan(dialect, network, batch, options, BuildMonitor("engine", no_progress))
+        build_plan(api, network, batch, options, BuildMonitor("engine", no_progress))
 
 
 @pytest.mark.usefixtures("without_gpu")

@@ -6,7 +6,7 @@ import hashlib
 import time
 from pathlib import Path
 
-from yolov12edge.engine.dialect import Dialect
+from yolov12edge.engine.builder_api import BuilderApi
 from yolov12edge.engine.monitor import BuildMonitor
 from yolov12edge.engine.onnx_file import read_network
 from yolov12edge.engine.options import BuildOptions, EngineBuild
@@ -50,9 +50,9 @@ def build_engine(
     with monitor.heeding_interrupts():
         network = read_network(onnx_path)
         batch = network.batch_range(options.batch)
-        dialect = _dialect(backend)
+        api = _builder_api(backend)
         started = time.perf_counter()
-        plan = build_plan(dialect, network, batch, options, monitor, voice)
+        plan = build_plan(api, network, batch, options, monitor, voice)
         seconds = time.perf_counter() - started
     monitor.complete()
     with atomic_path(plan_path) as temporary:
@@ -61,8 +61,8 @@ def build_engine(
     return EngineBuild(
         path=Path(plan_path),
         backend=backend,
-        version=header.version or dialect.library.__version__,
-        compute_capabilities=header.compute_capabilities or _built_for(dialect),
+        version=header.version or api.library.__version__,
+        compute_capabilities=header.compute_capabilities or _built_for(api),
         sha256=hashlib.sha256(plan.content).hexdigest(),
         size=plan.content.nbytes,
         seconds=seconds,
@@ -70,7 +70,7 @@ def build_engine(
         batch=batch,
         options=options,
         optimization_level=plan.level,
-        gpu=_gpu_name(dialect),
+        gpu=_gpu_name(api),
         dla=plan.dla,
         warnings=plan.warnings,
     )
@@ -90,18 +90,18 @@ def builder_available(
     if backend in INTERPRETED:
         return False, f"{backend} runs the ONNX file as it is: there is no engine to build"
     try:
-        dialect = _dialect(backend)
-        dialect.check_capabilities(compute_capabilities)
+        api = _builder_api(backend)
+        api.check_capabilities(compute_capabilities)
     except UnsupportedError as error:
         return False, error.message
-    installed: str = dialect.library.__version__
+    installed: str = api.library.__version__
     if version is not None and not f"{installed}.".startswith(f"{version}."):
-        return False, f"the target has {dialect.title} {version}, this machine {installed}"
+        return False, f"the target has {api.title} {version}, this machine {installed}"
     where = "builds without a GPU" if backend == "tensorrt_rtx" else "builds on this GPU"
-    return True, f"{dialect.title} {installed} {where}"
+    return True, f"{api.title} {installed} {where}"
 
 
-def _dialect(backend: str) -> Dialect:
+def _builder_api(backend: str) -> BuilderApi:
     if backend == "tensorrt_rtx":
         from yolov12edge.engine.tensorrt_rtx import TensorRTRTX
 
@@ -113,11 +113,11 @@ def _dialect(backend: str) -> Dialect:
     raise UsageError(f"unknown backend {backend!r}", f"use one of: {', '.join(PLAN_BACKENDS)}")
 
 
-def _built_for(dialect: Dialect) -> tuple[int, ...]:
-    gpu = getattr(dialect, "gpu", None)
+def _built_for(api: BuilderApi) -> tuple[int, ...]:
+    gpu = getattr(api, "gpu", None)
     return (gpu.compute_capability,) if gpu is not None else ()
 
 
-def _gpu_name(dialect: Dialect) -> str | None:
-    gpu = getattr(dialect, "gpu", None)
+def _gpu_name(api: BuilderApi) -> str | None:
+    gpu = getattr(api, "gpu", None)
     return gpu.name if gpu is not None else None

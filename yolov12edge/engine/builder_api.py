@@ -11,7 +11,7 @@ from yolov12edge.engine.onnx_file import OnnxNetwork
 from yolov12edge.engine.options import BuildOptions
 
 
-class Dialect(Protocol):
+class BuilderApi(Protocol):
     """What one library, in one version, wants said differently.
 
     Attributes:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from yolov12edge.engine.dialect import Dialect
+from yolov12edge.engine.builder_api import BuilderApi
 from yolov12edge.engine.dla import DlaCoverage
 from yolov12edge.engine.memory import check_memory
 from yolov12edge.engine.monitor import BuildMonitor
@@ -44,7 +44,7 @@ class BuiltPlan:
 
 
 def build_plan(
-    dialect: Dialect,
+    api: BuilderApi,
     network: OnnxNetwork,
     batch: BatchRange,
     options: BuildOptions,
@@ -61,36 +61,36 @@ def build_plan(
             Or the DLA can run too little of it.
         UsageError, UnsupportedError: options that make no sense, or that this library lacks.
     """
-    library = dialect.library
-    title = f"{dialect.title} {library.__version__}"
-    dialect.check_options(options, network)
-    for warning in check_memory(network.path, options.workspace, dialect.gpu_memory()):
+    library = api.library
+    title = f"{api.title} {library.__version__}"
+    api.check_options(options, network)
+    for warning in check_memory(network.path, options.workspace, api.gpu_memory()):
         voice.warn(warning)
     log = log_of(library)
     with log.capture() as said:
         builder = library.Builder(log.logger)
-        definition = builder.create_network(dialect.network_flags(options))
+        definition = builder.create_network(api.network_flags(options))
         parser = library.OnnxParser(definition, log.logger)
         if not parser.parse_from_file(str(network.path)):
             errors = [parser.get_error(index) for index in range(parser.num_errors)]
             raise parse_error(title, network, errors, said.reason("it gave no reason"))
-        dialect.adapt(definition, options, network)
+        api.adapt(definition, options, network)
         dla: DlaCoverage | None = None
-        for level, following in _ladder(dialect, options):
+        for level, following in _ladder(api, options):
             said.errors.clear()
             config = builder.create_builder_config()
-            dialect.configure(config, options, network, level)
+            api.configure(config, options, network, level)
             if dla is None:
-                dla = _check_dla(dialect, builder, definition, config, options, voice)
-            dialect.watch(config, monitor)
+                dla = _check_dla(api, builder, definition, config, options, voice)
+            api.watch(config, monitor)
             if network.input_shape[0] is None:
                 _add_profile(builder, config, network, batch)
             build = functools.partial(builder.build_serialized_network, definition, config)
-            memory: Any = monitor.run(build, dialect.reports_progress)
+            memory: Any = monitor.run(build, api.reports_progress)
             if monitor.error is not None:
                 raise monitor.error
             if memory is not None:
-                dialect.finish(config, options)
+                api.finish(config, options)
                 warnings = tuple(said.warnings)
                 return BuiltPlan(memoryview(memory), definition.num_layers, level, dla, warnings)
             if monitor.interrupted or following is None or _hopeless(said.errors):
@@ -131,14 +131,14 @@ def _tactic_mask(library: ModuleType, names: Sequence[str]) -> int:
     return sum(1 << int(known[name]) for name in dict.fromkeys(wanted))
 
 
-def _ladder(dialect: Dialect, options: BuildOptions) -> Iterator[tuple[int | None, int | None]]:
+def _ladder(api: BuilderApi, options: BuildOptions) -> Iterator[tuple[int | None, int | None]]:
     """(level, the one after it or None): what was asked for, then upwards, then downwards.
 
     Upwards first, because low levels leave out the kernels that a build fails for want of.
     """
     first = options.optimization_level
     levels: list[int | None] = [first]
-    if options.retry and dialect.has_levels:
+    if options.retry and api.has_levels:
         start = DEFAULT_LEVEL if first is None else first
         others = [*range(start + 1, HIGHEST_LEVEL + 1), *range(start - 1, -1, -1)]
         levels += others[:MOST_RETRIES]
@@ -146,14 +146,14 @@ def _ladder(dialect: Dialect, options: BuildOptions) -> Iterator[tuple[int | Non
 
 
 def _check_dla(
-    dialect: Dialect,
+    api: BuilderApi,
     builder: Any,
     definition: Any,
     config: Any,
     options: BuildOptions,
     voice: Voice,
 ) -> DlaCoverage | None:
-    coverage = dialect.coverage(builder, definition, config, options)
+    coverage = api.coverage(builder, definition, config, options)
     if coverage is not None:
         voice.info(coverage.table())
         coverage.check(options.dla_min_coverage)

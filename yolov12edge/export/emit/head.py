@@ -1,0 +1,100 @@
+"""The detection head and its decoding."""
+
+from __future__ import annotations
+
+from yolov12edge.export.emit.dispatch import emit
+from yolov12edge.export.emit.layout import numbers, reshape, to_rows
+from yolov12edge.export.modules import ExportHead, LinearDecode, decode_constants
+from yolov12edge.graph.builder import GraphBuilder, Value
+from yolov12edge.model.head import REG_MAX
+
+OUTPUT_NAME = "detections"
+
+
+@emit.register
+def _head(module: ExportHead, graph: GraphBuilder, *maps: Value) -> Value:
+    height, width = (side * 8 for side in maps[0].shape[1:])
+    rows = module.variant == "rows"
+    boxes: list[Value] = []
+    logits: list[Value] = []
+    for level, (x, box, classes) in enumerate(zip(maps, module.cv2, module.cv3, strict=True)):
+        for branch, kind, flattened in ((box, "cv2", boxes), (classes, "cv3", logits)):
+            with graph.scope(f"{kind}.{level}"):
+                y = graph.mark_block(emit(branch, graph, x))
+                flattened.append(_flat(graph, y, rows=rows))
+    with graph.scope("decode"):
+        decode = _decode_rows if rows else _decode
+        return decode(module.decode, graph, boxes, logits, height, width)
+
+
+def _flat(graph: GraphBuilder, x: Value, *, rows: bool) -> Value:
+    """(B, C, H, W) to (B, C, H * W), or to (B, H * W, C) as rows."""
+    channels, anchors = x.channels, x.shape[1] * x.shape[2]
+    if rows:
+        return reshape(graph, to_rows(graph, x, "rows"), (anchors, channels), "flat")
+    return reshape(graph, x, (channels, anchors), "flat")
+
+
+def _decode(
+    module: LinearDecode,
+    graph: GraphBuilder,
+    boxes: list[Value],
+    logits: list[Value],
+    height: int,
+    width: int,
+) -> Value:
+    offsets, strides = decode_constants(height, width)
+    anchors = offsets.shape[1]
+
+    def joined(levels: list[Value], role: str) -> Value:
+        channels = levels[0].channels
+        return graph.add("Concat", levels, (channels, anchors), role, axis=2)
+
+    bins = reshape(graph, joined(boxes, "boxes"), (4, REG_MAX, anchors), "bins")
+    spread = graph.add("Softmax", [bins], bins.shape, "probabilities", axis=2)
+    flat = reshape(graph, spread, (4 * REG_MAX, anchors), "flat_probabilities")
+    # A convolution, not MatMul: TensorRT-RTX refuses float32 matrix products on Turing.
+    matrix = graph.weight("matrix", numbers(module.matrix)[..., None])
+    cells = graph.add("Conv", [flat, matrix], (4, anchors), "cells", kernel_shape=[1])
+    stride = graph.weight("strides", numbers(strides))
+    pixels = graph.add("Mul", [cells, stride], (4, anchors), "pixels")
+    offset = graph.weight("anchors", numbers(offsets))
+    box = graph.add("Add", [pixels, offset], (4, anchors), "box")
+    classes = joined(logits, "logits")
+    scores = graph.add("Sigmoid", [classes], classes.shape, "scores")
+    output = Value(OUTPUT_NAME, (4 + classes.channels, anchors))
+    graph.add_output("Concat", [box, scores], output, axis=1)
+    return output
+
+
+def _decode_rows(
+    module: LinearDecode,
+    graph: GraphBuilder,
+    boxes: list[Value],
+    logits: list[Value],
+    height: int,
+    width: int,
+) -> Value:
+    """The same with an anchor a row, turned once at the very end."""
+    offsets, strides = decode_constants(height, width)
+    anchors = offsets.shape[1]
+
+    def joined(levels: list[Value], role: str) -> Value:
+        return graph.add("Concat", levels, (anchors, levels[0].shape[1]), role, axis=1)
+
+    bins = reshape(graph, joined(boxes, "boxes"), (anchors, 4, REG_MAX), "bins")
+    spread = graph.add("Softmax", [bins], bins.shape, "probabilities", axis=3)
+    flat = reshape(graph, spread, (anchors, 4 * REG_MAX), "flat_probabilities")
+    matrix = graph.weight("matrix", numbers(module.matrix.T))
+    cells = graph.add("MatMul", [flat, matrix], (anchors, 4), "cells")
+    stride = graph.weight("strides", numbers(strides.T))
+    pixels = graph.add("Mul", [cells, stride], (anchors, 4), "pixels")
+    offset = graph.weight("anchors", numbers(offsets.T))
+    box = graph.add("Add", [pixels, offset], (anchors, 4), "box")
+    classes = joined(logits, "logits")
+    scores = graph.add("Sigmoid", [classes], classes.shape, "scores")
+    columns = 4 + classes.shape[1]
+    found = graph.add("Concat", [box, scores], (anchors, columns), "detections_rows", axis=2)
+    output = Value(OUTPUT_NAME, (columns, anchors))
+    graph.add_output("Transpose", [found], output, perm=[0, 2, 1])
+    return output

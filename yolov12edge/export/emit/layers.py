@@ -1,0 +1,106 @@
+"""Convolutions and the blocks that are made of them."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from yolov12edge.export.emit.dispatch import emit, emit_child
+from yolov12edge.export.emit.layout import join, numbers, split
+from yolov12edge.export.modules import FoldedConv
+from yolov12edge.graph.builder import GraphBuilder, Value
+from yolov12edge.model.attention import A2C2f
+from yolov12edge.model.blocks import Bottleneck, C3k, C3k2, Concat
+
+
+@emit.register
+def _sequential(module: nn.Sequential, graph: GraphBuilder, x: Value) -> Value:
+    for name, child in module.named_children():
+        x = emit_child(graph, name, child, x)
+    return x
+
+
+@emit.register
+def _convolution(module: nn.Conv2d, graph: GraphBuilder, x: Value) -> Value:
+    kernel, stride = module.kernel_size[0], module.stride[0]
+    assert isinstance(module.padding[0], int)
+    padding = module.padding[0]
+    rows, columns = ((side + 2 * padding - kernel) // stride + 1 for side in x.shape[1:])
+    assert module.bias is not None
+    return graph.add(
+        "Conv",
+        [
+            x,
+            graph.weight("weight", numbers(module.weight)),
+            graph.weight("bias", numbers(module.bias)),
+        ],
+        (module.out_channels, rows, columns),
+        kernel_shape=[kernel, kernel],
+        strides=[stride, stride],
+        pads=[padding] * 4,
+        dilations=[1, 1],
+        group=module.groups,
+    )
+
+
+@emit.register
+def _folded(module: FoldedConv, graph: GraphBuilder, x: Value) -> Value:
+    y = emit(module.conv, graph, x)
+    if not module.silu:
+        return y
+    return graph.add("Mul", [y, graph.add("Sigmoid", [y], y.shape)], y.shape, "silu")
+
+
+@emit.register
+def _upsample(module: nn.Upsample, graph: GraphBuilder, x: Value) -> Value:
+    channels, rows, columns = x.shape
+    return graph.add(
+        "Resize",
+        [x, "", graph.floats([1, 1, 2, 2])],
+        (channels, 2 * rows, 2 * columns),
+        mode="nearest",
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
+
+
+@emit.register
+def _concat(module: Concat, graph: GraphBuilder, *inputs: Value) -> Value:
+    return join(graph, list(inputs))
+
+
+@emit.register
+def _bottleneck(module: Bottleneck, graph: GraphBuilder, x: Value) -> Value:
+    y = emit_child(graph, "cv2", module.cv2, emit_child(graph, "cv1", module.cv1, x))
+    return graph.add("Add", [x, y], x.shape)
+
+
+@emit.register
+def _c3k(module: C3k, graph: GraphBuilder, x: Value) -> Value:
+    chained = emit_child(graph, "m", module.m, emit_child(graph, "cv1", module.cv1, x))
+    joined = join(graph, [chained, emit_child(graph, "cv2", module.cv2, x)])
+    return emit_child(graph, "cv3", module.cv3, joined)
+
+
+@emit.register
+def _c3k2(module: C3k2, graph: GraphBuilder, x: Value) -> Value:
+    packed = emit_child(graph, "cv1", module.cv1, x)
+    half = packed.channels // 2
+    parts = split(graph, packed, [half, half], ["first", "second"])
+    return _chain(graph, module, parts)
+
+
+@emit.register
+def _a2c2f(module: A2C2f, graph: GraphBuilder, x: Value) -> Value:
+    merged = _chain(graph, module, [emit_child(graph, "cv1", module.cv1, x)])
+    if module.gamma is None:
+        return merged
+    gamma = graph.weight("gamma", numbers(module.gamma).reshape(-1, 1, 1))
+    return graph.add("Add", [x, graph.add("Mul", [merged, gamma], x.shape, "scaled")], x.shape)
+
+
+def _chain(graph: GraphBuilder, module: C3k2 | A2C2f, parts: list[Value]) -> Value:
+    """Units one after another on the last part; every intermediate goes into the merge."""
+    for index, unit in enumerate(module.m):
+        with graph.scope(f"m.{index}"):
+            parts = [*parts, graph.mark_block(emit(unit, graph, parts[-1]))]
+    return emit_child(graph, "cv2", module.cv2, join(graph, parts))

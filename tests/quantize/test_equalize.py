@@ -21,7 +21,10 @@ EVERY_STRIDED = dataclasses.replace(
     CPU,
     equalize=(
         Equalize(
-            "strided", "a test", lambda _, node: node.name in ("model.1/conv", "model.3/conv")
+            "strided",
+            "a test",
+            "two strided convolutions",
+            lambda _, node: node.name in ("model.1/conv", "model.3/conv"),
         ),
     ),
 )

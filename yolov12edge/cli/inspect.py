@@ -10,6 +10,7 @@ import typer
 from yolov12edge.cli.options import JsonOption, QuietOption
 from yolov12edge.cli.output import Output
 from yolov12edge.run.names import (
+    ONNX_SUFFIXES,
     PLAN_SUFFIXES,
     TORCH_SUFFIXES,
 )
@@ -27,6 +28,13 @@ def command(
         Optional[Path],  # noqa: UP045 - typer reads annotations at run time
         typer.Option(
             metavar="A", help="Show in what PATH differs from A, an artifact of the same kind."
+        ),
+    ] = None,
+    why: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="NODE",
+            help="Say why a node or block of an ONNX file computes as it does.",
         ),
     ] = None,
     layers: Annotated[
@@ -70,12 +78,15 @@ def command(
     from yolov12edge.pipeline.inspect.render import render_inspection
 
     output = Output(json, quiet)
-    _check_options(path, to, half, strip, save_layers)
+    _check_options(path, to, half, strip, save_layers, why)
     found = inspect_artifact(path, layers, times)
     if diff is not None:
         _show_diff(output, inspect_artifact(diff), found)
         return
     document = found.model_dump(mode="json")
+    if why is not None:
+        _show_why(output, document, path, why)
+        return
     if to is not None:
         document = document | {"written": _convert(path, to, half)}
     if strip is not None:
@@ -98,8 +109,21 @@ def _show_diff(output: Output, before: Any, after: Any) -> None:
     output.result(found.model_dump(mode="json"), render_diff(found))
 
 
+def _show_why(output: Output, document: dict[str, Any], path: Path, asked: str) -> None:
+    from yolov12edge.pipeline.inspect.render_why import render_why
+    from yolov12edge.pipeline.inspect.why import explain
+
+    found = explain(path, asked)
+    output.result(document | {"why": found.model_dump(mode="json")}, render_why(found))
+
+
 def _check_options(
-    path: Path, to: Path | None, half: bool, strip: Path | None, save_layers: Path | None
+    path: Path,
+    to: Path | None,
+    half: bool,
+    strip: Path | None,
+    save_layers: Path | None,
+    why: str | None,
 ) -> None:
     from yolov12edge.errors import UsageError
 
@@ -112,6 +136,10 @@ def _check_options(
         raise UsageError("--half needs --to", "say where to write with --to FILE.safetensors")
     if strip is not None and suffix not in PLAN_SUFFIXES:
         raise UsageError(f"--strip is for plans, not {path}", "pass a .plan or .engine")
+    if why is not None and suffix not in ONNX_SUFFIXES:
+        raise UsageError(
+            f"--why explains nodes of ONNX files, not {path}", "pass the .onnx file of the run"
+        )
     if save_layers is not None and suffix not in PLAN_SUFFIXES:
         raise UsageError(f"--save-layers is for plans, not {path}", "pass a .plan or .engine")
 

@@ -88,7 +88,7 @@ _UNTYPED = ("Cast", "Constant", "QuantizeLinear", "DequantizeLinear", "Shape")
 
 def float32_nodes(path: Path) -> frozenset[str]:
     """Names of the nodes that compute in float32, for builders that choose types themselves."""
-    view = GraphView(onnx.shape_inference.infer_shapes(load_graph(path)))
+    view = GraphView(onnx.shape_inference.infer_shapes(load_graph(path, weights=False)))
     return frozenset(
         node.name
         for node in view.nodes

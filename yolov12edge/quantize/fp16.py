@@ -196,10 +196,11 @@ def _finish(converted: onnx.ModelProto, source: onnx.ModelProto) -> onnx.ModelPr
 
 def _float_nodes(view: GraphView) -> dict[str, str]:
     """Nodes that compute in float32, with the reason."""
-    return {node.name: _reason(node) for node, kind in node_precisions(view) if kind == "fp32"}
+    return {node.name: float_reason(node) for node, kind in node_precisions(view) if kind == "fp32"}
 
 
-def _reason(node: onnx.NodeProto) -> str:
+def float_reason(node: onnx.NodeProto) -> str:
+    """Why a node of an FP16 file stays float32."""
     for rule in FLOAT_RULES:
         if node.name.endswith(rule.prefix):
             return f"policy: {rule.why}"

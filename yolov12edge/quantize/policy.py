@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import onnx
 
 from yolov12edge.errors import UsageError
+from yolov12edge.graph.match import Match
 from yolov12edge.graph.view import GraphView
 from yolov12edge.quantize.rules import Dialect
 
@@ -97,17 +98,44 @@ def _reason_to_keep(
     return None
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """What a dialect makes of one node.
+
+    Attributes:
+        int8: it reads INT8; None where it passes on what it gets.
+        reason: the rule that decided and why, one line.
+        matches: every rule of the dialect, in the order asked, and why it applies or not.
+    """
+
+    int8: bool | None
+    reason: str
+    matches: tuple[Match, ...]
+
+
+def judge_node(view: GraphView, dialect: Dialect, node: onnx.NodeProto) -> Verdict:
+    """Ask every rule of a dialect about one node of a float graph."""
+    matches = tuple(rule.match(view, node) for rule in dialect.rules)
+    for rules, int8 in ((dialect.keep, False), (dialect.quantize, True), (dialect.move_up, None)):
+        names = {rule.name for rule in rules}
+        for match in matches:
+            if match.applies and match.rule in names:
+                return Verdict(int8, f"{match.rule}: {match.reason}", matches)
+    return Verdict(False, f"no rule takes {node.op_type}", matches)
+
+
 class _Planner:
     """Collects the tensors to quantize and which of them share a scale."""
 
     def __init__(self, view: GraphView, dialect: Dialect) -> None:
         self.view = view
+        self.names = view.by_name
         self.edges: dict[str, set[Edge]] = {}
         self._through = dialect.moved_through
         self._parents: dict[str, str] = {}
 
     def holds(self, block: str) -> bool:
-        return any(in_block(name, block) for name in self.view.by_name)
+        return any(in_block(name, block) for name in self.names)
 
     def quantize(self, node: onnx.NodeProto, index: int) -> str:
         """Make one input INT8, as far up as the dialect moves; returns a tensor of its group."""

@@ -6,13 +6,14 @@ warning costs speed or clarity.
 
 from yolov12edge.export.lints import attention, contract, numbers, quantization, structure
 from yolov12edge.export.lints.attention import AttentionBlock, attention_blocks
-from yolov12edge.export.lints.registry import LINTS, Finding, Lint, lint_graph
+from yolov12edge.export.lints.registry import LINTS, Finding, Lint, Violation, lint_graph
 
 __all__ = [
     "LINTS",
     "AttentionBlock",
     "Finding",
     "Lint",
+    "Violation",
     "attention",
     "attention_blocks",
     "contract",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import onnx
 
-from yolov12edge.export.lints.registry import Lint, register
+from yolov12edge.export.lints.registry import Lint, Violation, register
 from yolov12edge.graph.view import GraphView
 
 _LAYOUT = ("Transpose", "Reshape", "Cast", "QuantizeLinear", "DequantizeLinear")
@@ -29,11 +29,15 @@ class AttentionBlock:
 def attention_blocks(view: GraphView) -> list[AttentionBlock]:
     """Every attention of a graph, with Softmax or with a softmax spelled out."""
     blocks = [
-        AttentionBlock(node.name, (*_scaled_late(view, node), *_value_left(view, node)))
+        AttentionBlock(
+            node.name,
+            tuple(found.message for found in (*_scaled_late(view, node), *_value_left(view, node))),
+        )
         for node in attention_softmaxes(view)
     ]
     blocks += [
-        AttentionBlock(node.name, (_spelled_out(node),)) for node in handwritten_softmaxes(view)
+        AttentionBlock(node.name, (_spelled_out(node).message,))
+        for node in handwritten_softmaxes(view)
     ]
     return blocks
 
@@ -61,16 +65,18 @@ def handwritten_softmaxes(view: GraphView) -> list[onnx.NodeProto]:
     return found
 
 
-def _scaled_late(view: GraphView, node: onnx.NodeProto) -> Iterator[str]:
+def _scaled_late(view: GraphView, node: onnx.NodeProto) -> Iterator[Violation]:
     producer = view.upstream(node, 0, *_LAYOUT)
     if producer is not None and producer.op_type in ("Mul", "Div"):
-        yield f"{node.name}: the scale stands between the product and Softmax"
+        yield Violation(node.name, f"{node.name}: the scale stands between the product and Softmax")
 
 
-def _value_left(view: GraphView, node: onnx.NodeProto) -> Iterator[str]:
+def _value_left(view: GraphView, node: onnx.NodeProto) -> Iterator[Violation]:
     for product in _products(view, node):
         if view.upstream(product, 0, *_LAYOUT) is not node:
-            yield f"{product.name}: V stands on the left of the second product"
+            yield Violation(
+                product.name, f"{product.name}: V stands on the left of the second product"
+            )
 
 
 def _products(view: GraphView, node: onnx.NodeProto) -> list[onnx.NodeProto]:
@@ -90,8 +96,8 @@ def _products(view: GraphView, node: onnx.NodeProto) -> list[onnx.NodeProto]:
     return found
 
 
-def _spelled_out(node: onnx.NodeProto) -> str:
-    return f"{node.name}: a softmax spelled out"
+def _spelled_out(node: onnx.NodeProto) -> Violation:
+    return Violation(node.name, f"{node.name}: a softmax spelled out")
 
 
 @register
@@ -100,11 +106,16 @@ class ScaleBeforeProduct(Lint):
 
     name = "attention-scale"
     severity = "warning"
+    subject = "softmaxes of attention"
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message an attention block that scales its scores."""
         for node in attention_softmaxes(view):
             yield from _scaled_late(view, node)
+
+    def looks_at(self, view: GraphView, node: onnx.NodeProto) -> bool:
+        """At softmaxes of attention."""
+        return any(node is softmax for softmax in attention_softmaxes(view))
 
 
 @register
@@ -113,11 +124,20 @@ class ValueOnTheRight(Lint):
 
     name = "attention-value"
     severity = "warning"
+    subject = "products behind a softmax of attention"
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message an attention block with V on the left."""
         for node in attention_softmaxes(view):
             yield from _value_left(view, node)
+
+    def looks_at(self, view: GraphView, node: onnx.NodeProto) -> bool:
+        """At the products that read a softmax of attention."""
+        return node.op_type == "MatMul" and any(
+            node is product
+            for softmax in attention_softmaxes(view)
+            for product in _products(view, softmax)
+        )
 
 
 @register
@@ -126,8 +146,10 @@ class HandWrittenSoftmax(Lint):
 
     name = "softmax"
     severity = "warning"
+    subject = "divisions"
+    operators = frozenset({"Div"})
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message a hand-written softmax."""
         for node in handwritten_softmaxes(view):
             yield _spelled_out(node)

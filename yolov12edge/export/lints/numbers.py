@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from yolov12edge.export.lints.registry import Lint, register
+from yolov12edge.export.lints.registry import Lint, Violation, register
 from yolov12edge.graph.view import GraphView
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
@@ -22,14 +22,19 @@ class NonFiniteWeights(Lint):
 
     name = "non-finite-weights"
     severity = "error"
+    subject = "constants"
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message a broken constant."""
         for name, tensor in view.initializers.items():
             if tensor.data_type not in _FLOATS:
                 continue
             if not np.isfinite(numpy_helper.to_array(tensor)).all():
-                yield f"constant {name} holds NaN or infinity"
+                yield Violation(name, f"constant {name} holds NaN or infinity")
+
+    def looks_at(self, view: GraphView, node: onnx.NodeProto) -> bool:
+        """At the constants that a node reads."""
+        return any(name in view.initializers for name in node.input)
 
 
 @register
@@ -38,8 +43,10 @@ class DeadChannels(Lint):
 
     name = "dead-channels"
     severity = "warning"
+    subject = "convolutions"
+    operators = frozenset({"Conv"})
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message a convolution with all-zero channels."""
         for node in view.nodes:
             if node.op_type != "Conv":
@@ -49,7 +56,10 @@ class DeadChannels(Lint):
                 continue
             dead = int((np.abs(weight).reshape(len(weight), -1).max(axis=1) == 0).sum())
             if dead:
-                yield f"{node.name}: {dead} of {len(weight)} output channels are all zero"
+                yield Violation(
+                    node.name,
+                    f"{node.name}: {dead} of {len(weight)} output channels are all zero",
+                )
 
 
 def _stored_weight(view: GraphView, conv: onnx.NodeProto) -> NDArray[Any] | None:

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from yolov12edge.export.lints.registry import Lint, register
+from yolov12edge.export.lints.registry import Lint, Violation, register
 from yolov12edge.graph.view import GraphView
 
 
@@ -28,12 +28,16 @@ class BiasPairs(Lint):
 
     name = "quantized-bias"
     severity = "error"
+    subject = "DequantizeLinear"
+    operators = frozenset({"DequantizeLinear"})
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message an int32 DequantizeLinear."""
         for node in _of_type(view, "DequantizeLinear"):
             if view.types.get(node.input[0]) == TensorProto.INT32:
-                yield f"{node.name} restores int32 values: leave the bias in float"
+                yield Violation(
+                    node.name, f"{node.name} restores int32 values: leave the bias in float"
+                )
 
 
 @register
@@ -42,18 +46,23 @@ class ZeroPoints(Lint):
 
     name = "zero-points"
     severity = "error"
+    subject = "QuantizeLinear and DequantizeLinear"
+    operators = frozenset({"QuantizeLinear", "DequantizeLinear"})
     builders_only = True
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message a node with another zero point."""
         for node in _of_type(view, "QuantizeLinear", "DequantizeLinear"):
             zero = _zero_point(view, node)
             if zero is None:
                 continue
             if zero.any():
-                yield f"{node.name} has zero point {zero.flat[np.flatnonzero(zero)[0]]}, not 0"
+                yield Violation(
+                    node.name,
+                    f"{node.name} has zero point {zero.flat[np.flatnonzero(zero)[0]]}, not 0",
+                )
             elif zero.dtype not in (np.int8, np.int32):
-                yield f"{node.name} has {zero.dtype} values, not int8"
+                yield Violation(node.name, f"{node.name} has {zero.dtype} values, not int8")
 
 
 @register
@@ -62,22 +71,31 @@ class UnmatchedPairs(Lint):
 
     name = "unmatched-pairs"
     severity = "error"
+    subject = "QuantizeLinear and DequantizeLinear"
+    operators = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message a node without its partner."""
         for node in _of_type(view, "QuantizeLinear"):
             readers = [use.node for use in view.uses(node.output[0])]
             partners = [reader for reader in readers if reader.op_type == "DequantizeLinear"]
             if not readers or len(partners) < len(readers):
-                yield f"{node.name} is read by something else than DequantizeLinear"
+                yield Violation(
+                    node.name, f"{node.name} is read by something else than DequantizeLinear"
+                )
             for partner in partners:
                 if not self._same_step(view, node, partner):
-                    yield f"{partner.name} restores with another scale than {node.name} took"
+                    yield Violation(
+                        partner.name,
+                        f"{partner.name} restores with another scale than {node.name} took",
+                    )
         for node in _of_type(view, "DequantizeLinear"):
             producer = view.producer(node.input[0])
             constant = node.input[0] in view.initializers
             if not constant and (producer is None or producer.op_type != "QuantizeLinear"):
-                yield f"{node.name} restores values that no QuantizeLinear made"
+                yield Violation(
+                    node.name, f"{node.name} restores values that no QuantizeLinear made"
+                )
 
     def _same_step(self, view: GraphView, one: onnx.NodeProto, other: onnx.NodeProto) -> bool:
         for first, second in zip(one.input[1:], other.input[1:], strict=False):
@@ -93,16 +111,23 @@ class ScaleValues(Lint):
 
     name = "scale-values"
     severity = "error"
+    subject = "QuantizeLinear and DequantizeLinear"
+    operators = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message a node with such a scale."""
         for node in _of_type(view, "QuantizeLinear", "DequantizeLinear"):
             scale = view.constant(node.input[1])
             if scale is None:
-                yield f"{node.name} has a computed scale: builders need a constant"
+                yield Violation(
+                    node.name, f"{node.name} has a computed scale: builders need a constant"
+                )
                 continue
             if not np.isfinite(scale).all():
-                yield f"{node.name} has a scale that is not finite"
+                yield Violation(node.name, f"{node.name} has a scale that is not finite")
             elif (scale < np.finfo(scale.dtype).tiny).any():
                 worst = float(scale.min())
-                yield f"{node.name} has scale {worst:.3g}, below the smallest normal number"
+                yield Violation(
+                    node.name,
+                    f"{node.name} has scale {worst:.3g}, below the smallest normal number",
+                )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal, NamedTuple, TypeVar
 
 import onnx
 
+from yolov12edge.graph.match import Match
 from yolov12edge.graph.view import GraphView
 
 Severity = Literal["error", "warning"]
@@ -16,10 +17,22 @@ Severity = Literal["error", "warning"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One violated rule: which, how bad, where and what to do."""
+    """One violated rule: which, how bad, where and what to do.
+
+    Attributes:
+        at: the node or constant; empty where it is the graph.
+    """
 
     lint: str
     severity: Severity
+    message: str
+    at: str = ""
+
+
+class Violation(NamedTuple):
+    """What a lint found, at a node or a constant; `at` is empty where it is the graph."""
+
+    at: str
     message: str
 
 
@@ -27,16 +40,35 @@ class Lint(ABC):
     """One rule about a graph.
 
     Attributes:
+        subject: what it looks at, in words.
+        operators: of the nodes that it looks at.
         builders_only: holds for TensorRT's and TensorRT-RTX's builders, not for other runtimes.
     """
 
     name: ClassVar[str]
     severity: ClassVar[Severity]
+    subject: ClassVar[str]
+    operators: ClassVar[frozenset[str]] = frozenset()
     builders_only: ClassVar[bool] = False
 
     @abstractmethod
-    def check(self, view: GraphView) -> Iterator[str]:
-        """Yield one message a violation."""
+    def check(self, view: GraphView) -> Iterator[Violation]:
+        """Yield every violation."""
+
+    def looks_at(self, view: GraphView, node: onnx.NodeProto) -> bool:
+        """Whether a node is of the kind that it looks at."""
+        return node.op_type in self.operators
+
+    def match(self, view: GraphView, node: onnx.NodeProto, violations: list[Violation]) -> Match:
+        """What it says of one node, given what it found in the graph."""
+        reads = {node.name, *node.input} - {""}
+        found = [violation.message for violation in violations if violation.at in reads]
+        if found:
+            return Match(self.name, True, "; ".join(found))
+        looked = self.looks_at(view, node)
+        return Match(
+            self.name, False, "nothing wrong" if looked else f"looks at {self.subject} only"
+        )
 
 
 LINTS: dict[str, type[Lint]] = {}
@@ -58,9 +90,9 @@ def lint_graph(model: onnx.ModelProto, for_builder: bool = False) -> list[Findin
     """
     view = GraphView(model)
     findings = [
-        Finding(lint.name, lint.severity, message)
+        Finding(lint.name, lint.severity, message, at)
         for lint in LINTS.values()
         if for_builder or not lint.builders_only
-        for message in lint().check(view)
+        for at, message in lint().check(view)
     ]
     return sorted(findings, key=lambda finding: finding.severity)

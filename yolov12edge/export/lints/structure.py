@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from yolov12edge.export.lints.registry import Lint, register
+import onnx
+
+from yolov12edge.export.lints.registry import Lint, Violation, register
 from yolov12edge.graph.view import GraphView
 
 
@@ -14,13 +16,20 @@ class DeadNodes(Lint):
 
     name = "dead-nodes"
     severity = "warning"
+    subject = "all nodes"
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message a dead node."""
         outputs = {output.name for output in view.graph.output}
         for node in view.nodes:
             if not any(view.uses(name) or name in outputs for name in node.output):
-                yield f"{node.op_type} {node.name} computes nothing that is used"
+                yield Violation(
+                    node.name, f"{node.op_type} {node.name} computes nothing that is used"
+                )
+
+    def looks_at(self, view: GraphView, node: onnx.NodeProto) -> bool:
+        """At every node."""
+        return True
 
 
 @register
@@ -29,12 +38,13 @@ class UnusedConstants(Lint):
 
     name = "unused-constants"
     severity = "warning"
+    subject = "constants that no node reads"
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message an unused constant."""
         for name in view.initializers:
             if not view.uses(name):
-                yield f"constant {name} is never read"
+                yield Violation(name, f"constant {name} is never read")
 
 
 @register
@@ -43,15 +53,20 @@ class FoldableNodes(Lint):
 
     name = "foldable-nodes"
     severity = "warning"
+    subject = "nodes that are not kept on purpose"
     # Kept as they are: a quantized graph holds its weights behind these on purpose.
     kept = frozenset({"DequantizeLinear", "QuantizeLinear", "Cast"})
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message a foldable node."""
         for node in view.nodes:
             constant = all(name in view.initializers for name in node.input if name)
             if constant and node.op_type not in self.kept:
-                yield f"{node.op_type} {node.name} has only constant inputs"
+                yield Violation(node.name, f"{node.op_type} {node.name} has only constant inputs")
+
+    def looks_at(self, view: GraphView, node: onnx.NodeProto) -> bool:
+        """At every node that is not kept on purpose."""
+        return node.op_type not in self.kept
 
 
 @register
@@ -60,13 +75,14 @@ class Identities(Lint):
 
     name = "identities"
     severity = "warning"
-    useless = frozenset({"Identity", "Dropout", "BatchNormalization"})
+    subject = "Identity, Dropout and BatchNormalization"
+    operators = frozenset({"Identity", "Dropout", "BatchNormalization"})
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message a leftover."""
         for node in view.nodes:
-            if node.op_type in self.useless:
-                yield f"{node.op_type} {node.name} should have been folded"
+            if node.op_type in self.operators:
+                yield Violation(node.name, f"{node.op_type} {node.name} should have been folded")
 
 
 @register
@@ -75,10 +91,13 @@ class ShapeArithmetic(Lint):
 
     name = "shape-arithmetic"
     severity = "warning"
+    subject = "operators on shapes"
     operators = frozenset({"Shape", "ConstantOfShape", "Range", "NonZero", "Loop", "If", "Scan"})
 
-    def check(self, view: GraphView) -> Iterator[str]:
+    def check(self, view: GraphView) -> Iterator[Violation]:
         """Yield one message a shape operator."""
         for node in view.nodes:
             if node.op_type in self.operators:
-                yield f"{node.op_type} {node.name} works on shapes at run time"
+                yield Violation(
+                    node.name, f"{node.op_type} {node.name} works on shapes at run time"
+                )

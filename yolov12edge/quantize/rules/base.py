@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import onnx
 
+from yolov12edge.graph.match import Match
 from yolov12edge.graph.view import GraphView
 
 
@@ -17,12 +18,18 @@ class KeepFloat:
     Attributes:
         name: what the manifest calls it.
         why: the reason, one line.
+        takes: which nodes, in words.
         applies: whether a node falls under it.
     """
 
     name: str
     why: str
+    takes: str
     applies: Callable[[GraphView, onnx.NodeProto], bool]
+
+    def match(self, view: GraphView, node: onnx.NodeProto) -> Match:
+        """Whether it keeps a node in float."""
+        return _match(self, self.applies(view, node))
 
 
 @dataclass(frozen=True)
@@ -32,12 +39,18 @@ class QuantizeInputs:
     Attributes:
         name: what reports call it.
         why: the reason, one line.
+        takes: which nodes, in words.
         inputs: positions of the inputs of a node that are to be INT8; none if it does not apply.
     """
 
     name: str
     why: str
+    takes: str
     inputs: Callable[[GraphView, onnx.NodeProto], Sequence[int]]
+
+    def match(self, view: GraphView, node: onnx.NodeProto) -> Match:
+        """Whether it makes a node read INT8."""
+        return _match(self, bool(self.inputs(view, node)))
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,15 @@ class MoveUp:
     why: str
     operators: frozenset[str]
 
+    @property
+    def takes(self) -> str:
+        """Which nodes, in words."""
+        return ", ".join(sorted(self.operators))
+
+    def match(self, view: GraphView, node: onnx.NodeProto) -> Match:
+        """Whether a node passes INT8 on to what it feeds."""
+        return _match(self, node.op_type in self.operators)
+
 
 @dataclass(frozen=True)
 class Equalize:
@@ -62,12 +84,25 @@ class Equalize:
     Attributes:
         name: what reports call it.
         why: the reason, one line.
+        takes: which convolutions, in words.
         applies: whether a convolution falls under it.
     """
 
     name: str
     why: str
+    takes: str
     applies: Callable[[GraphView, onnx.NodeProto], bool]
+
+    def match(self, view: GraphView, node: onnx.NodeProto) -> Match:
+        """Whether the channels that a node reads are evened out."""
+        return _match(self, self.applies(view, node))
+
+
+Rule = KeepFloat | QuantizeInputs | MoveUp | Equalize
+
+
+def _match(rule: Rule, applies: bool) -> Match:
+    return Match(rule.name, applies, rule.why if applies else f"takes {rule.takes}")
 
 
 @dataclass(frozen=True)
@@ -89,6 +124,11 @@ class Dialect:
     quantize: tuple[QuantizeInputs, ...]
     move_up: tuple[MoveUp, ...] = ()
     equalize: tuple[Equalize, ...] = ()
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """All of them, in the order in which they are asked."""
+        return (*self.keep, *self.quantize, *self.move_up, *self.equalize)
 
     @property
     def moved_through(self) -> frozenset[str]:

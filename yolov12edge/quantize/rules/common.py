@@ -102,57 +102,73 @@ def _product_inputs(view: GraphView, node: onnx.NodeProto) -> Sequence[int]:
 DECODING = KeepFloat(
     "decoding",
     "the box distribution, anchors and score sigmoid decide sub-pixel positions and thresholds",
+    "nodes of the box decoding",
     _decoding,
 )
 HEAD_OUTPUTS = KeepFloat(
     "head-outputs",
     "last convolution of a head branch: its output is the box distribution or the class logit",
+    "convolutions whose output goes to the decoding as it is",
     _ends_a_branch,
 )
 CLASS_BRANCH = KeepFloat(
     "class-branch",
     "depthwise and small 1x1 convolutions, 3% of the arithmetic, that decide every score",
+    "convolutions of the head's class branches",
     _class_branch,
 )
 STEM = KeepFloat(
     "stem",
     "the first three convolutions have few channels and the widest ranges: little work, much loss",
+    "the first three convolutions",
     _is_stem,
 )
 SECOND_CONVOLUTION = KeepFloat(
     "second-convolution",
     "reads 16 channels of the widest range of all: much of the error for little of the time",
+    "the convolution that reads what the first one yields",
     _is_second,
 )
 EVEN_SECOND = Equalize(
     "even-second",
     "the second convolution reads channels of the widest and most uneven ranges of all",
+    "the convolution that reads what the first one yields",
     _is_second,
 )
 FINE_MERGES = KeepFloat(
     "fine-merges",
     "1x1 over a concatenation at stride 4 or 8: bound by memory, and one scale for all its parts",
+    "1x1 convolutions over a concatenation at stride 4 or 8",
     _is_fine_merge,
 )
 ATTENTION_PRODUCTS = KeepFloat(
     "attention-products",
     "Q x K^T and weights x V run fused with their softmax in float",
+    "the two products of attention",
     lambda view, node: is_attention_product(node),
 )
 DEPTHWISE = KeepFloat(
     "depthwise",
     "a depthwise convolution is bound by memory, and each channel has a range of its own",
+    "convolutions of every channel by itself",
     is_depthwise,
 )
 
 CONVOLUTIONS = QuantizeInputs(
     "convolutions",
     "input of every convolution; its output stays float so that bias and SiLU fuse into it",
+    "convolutions",
     _convolution_input,
 )
 RESIDUAL_SUMS = QuantizeInputs(
-    "residual-sums", "both sides of a residual sum, so that the skip stays INT8", _sum_inputs
+    "residual-sums",
+    "both sides of a residual sum, so that the skip stays INT8",
+    "sums",
+    _sum_inputs,
 )
 ATTENTION_INPUTS = QuantizeInputs(
-    "attention-inputs", "both sides of Q x K^T and of weights x V", _product_inputs
+    "attention-inputs",
+    "both sides of Q x K^T and of weights x V",
+    "the two products of attention",
+    _product_inputs,
 )

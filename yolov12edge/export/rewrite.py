@@ -48,6 +48,7 @@ class StepProof:
         box_error: largest difference of a box coordinate against the detector, pixels.
         score_error: largest difference of a score.
         block_error: largest relative error (L2) of a layer's or an attention block's output.
+        why_not: why it changed nothing; None where it did.
     """
 
     step: str
@@ -56,6 +57,7 @@ class StepProof:
     box_error: float
     score_error: float
     block_error: float
+    why_not: str | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class RewriteStep:
     name: str
     why: str
     apply: Callable[[ExportModel], int]
+    why_not: str = "the model has nothing of the kind"
 
 
 def rewrite(
@@ -101,6 +104,7 @@ def rewrite(
             box_error=float(difference[:, :4].max()),
             score_error=float(difference[:, 4:].max()),
             block_error=max(_relative_error(stepped[name], blocks[name]) for name in blocks),
+            why_not=None if changed else step.why_not,
         )
         # A NaN compares false with everything, so ask for what must hold.
         if not (
@@ -146,7 +150,7 @@ def _relative_error(produced: Tensor, expected: Tensor) -> float:
 
 
 def _steps(variant: AttentionVariant, swap_attention: bool) -> list[RewriteStep]:
-    steps = [
+    return [
         RewriteStep(
             "fold-batch-norm",
             "every batch norm moves into the convolution before it",
@@ -160,7 +164,8 @@ def _steps(variant: AttentionVariant, swap_attention: bool) -> list[RewriteStep]
         RewriteStep(
             "scale-into-query",
             "the softmax scale moves into the query weights, before the product",
-            scale_queries,
+            scale_queries if swap_attention else lambda model: 0,
+            "--no-swap-attention leaves the scale beside the product",
         ),
         RewriteStep(
             "linear-decode",
@@ -168,7 +173,6 @@ def _steps(variant: AttentionVariant, swap_attention: bool) -> list[RewriteStep]
             lambda model: linearise_decode(model, variant),
         ),
     ]
-    return [step for step in steps if swap_attention or step.name != "scale-into-query"]
 
 
 def fold_batch_norm(model: ExportModel) -> int:

@@ -140,6 +140,7 @@ class StepSection(OpenDocument):
     box_error: float
     score_error: float
     block_error: float
+    why_not: str | None = Field(default=None, description="why it changed nothing")
 
 
 class ParitySection(OpenDocument):

@@ -195,7 +195,13 @@ def _few(names: list[str], most: int = 12) -> str:
 def _proof(run: RunDocuments) -> Table:
     parity = run.manifest.parity
     rows: list[tuple[str, ...]] = [
-        (one.step, one.why, str(one.changed), f"{one.box_error:.1e}", f"{one.score_error:.1e}")
+        (
+            one.step,
+            one.why_not or one.why,
+            str(one.changed),
+            f"{one.box_error:.1e}",
+            f"{one.score_error:.1e}",
+        )
         for one in parity.steps
     ]
     final = "model.onnx in ONNX Runtime against the checkpoint, float32"

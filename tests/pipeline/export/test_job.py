@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from tests.commands import Outcome, fails, run, snapshot
 from tests.samples import CLASSES, write_data, write_pictures, write_weights
@@ -282,7 +282,15 @@ def test_fp16_and_a_plan(
     assert (out / "engine.plan").read_bytes()[:4] == b"vtrt"
     assert list(outcome.document["drift"]) == ["model.onnx", "model.fp16.onnx"]
     half = onnx.load(out / "model.fp16.onnx")
-    assert [value.type.tensor_type.elem_type for value in (*half.graph.input, *half.graph.output)]
+    ends = [value.type.tensor_type.elem_type for value in (*half.graph.input, *half.graph.output)]
+    assert ends == [TensorProto.FLOAT, TensorProto.FLOAT]
+    types = {one.name: one.data_type for one in half.graph.initializer}
+    convolutions = {
+        node.name: types[node.input[1]] for node in half.graph.node if node.op_type == "Conv"
+    }
+    single = {name for name, kind in convolutions.items() if kind == TensorProto.FLOAT}
+    assert single == convolutions.keys() & manifest["precision"]["kept_in_float"].keys()
+    assert set(convolutions.values()) == {TensorProto.FLOAT, TensorProto.FLOAT16}
     nodes = sum(node.op_type != "Cast" for node in half.graph.node)
     assert sum(manifest["precision"]["nodes"].values()) == nodes
     assert manifest["calibration"]["images"] == 3

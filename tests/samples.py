@@ -31,6 +31,12 @@ def write_pictures(folder: Path, count: int = 3) -> Path:
     return folder
 
 
+def centred(boxes: np.ndarray) -> np.ndarray:
+    """(..., 4) corners to centre and size, as a detector's decoded output and labels have them."""
+    left, top, right, bottom = np.moveaxis(boxes, -1, 0)
+    return np.stack([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top], -1)
+
+
 def write_data(
     path: Path, images: Path, names: tuple[str, ...] = CLASSES, boxes: str | None = None
 ) -> Path:

@@ -19,13 +19,6 @@ def cxcywh_to_xyxy(boxes: FloatArray) -> FloatArray:
     return np.concatenate([boxes[..., :2] - half, boxes[..., :2] + half], axis=-1)
 
 
-def xyxy_to_cxcywh(boxes: FloatArray) -> FloatArray:
-    """(..., 4) corners to centre and size."""
-    return np.concatenate(
-        [(boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]], axis=-1
-    )
-
-
 def pairwise_iou(first: FloatArray, second: FloatArray) -> FloatArray:
     """Intersection over union of every pair: (n, 4), (m, 4) xyxy to (n, m); 0 for empty boxes."""
     top_left = np.maximum(first[:, None, :2], second[None, :, :2])

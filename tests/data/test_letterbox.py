@@ -18,7 +18,11 @@ inputs = st.integers(1, 10).map(lambda n: 32 * n)
 
 
 def opencv_letterbox(image: np.ndarray, height: int, width: int, pad: int, scale_up: bool):
-    """The published validation's letterbox, written with cv2.copyMakeBorder."""
+    """The published validation's letterbox, written with cv2.copyMakeBorder.
+
+    Returns:
+        the picture, and its gain, columns and rows before it.
+    """
     h, w = image.shape[:2]
     r = min(height / h, width / w)
     if not scale_up:
@@ -26,15 +30,17 @@ def opencv_letterbox(image: np.ndarray, height: int, width: int, pad: int, scale
     nh, nw = min(math.ceil(h * r), height), min(math.ceil(w * r), width)
     resized = cv2.resize(image, (nw, nh), interpolation=cv2.INTER_LINEAR)
     dh, dw = (height - nh) / 2, (width - nw) / 2
-    return cv2.copyMakeBorder(
+    top, left = round(dh - 0.1), round(dw - 0.1)
+    boxed = cv2.copyMakeBorder(
         resized,
-        round(dh - 0.1),
+        top,
         round(dh + 0.1),
-        round(dw - 0.1),
+        left,
         round(dw + 0.1),
         cv2.BORDER_CONSTANT,
         value=(pad, pad, pad),
     )
+    return boxed, (r, left, top)
 
 
 def random_image(height: int, width: int) -> np.ndarray:
@@ -48,20 +54,35 @@ def random_image(height: int, width: int) -> np.ndarray:
 def test_pixels_equal_opencv(h, w, height, width, pad, scale_up):
     image = random_image(h, w)
     boxed, _ = Letterbox(height, width, pad_value=pad, scale_up=scale_up)(image)
-    np.testing.assert_array_equal(boxed, opencv_letterbox(image, height, width, pad, scale_up))
+    expected, _ = opencv_letterbox(image, height, width, pad, scale_up)
+    np.testing.assert_array_equal(boxed, expected)
 
 
 @settings(max_examples=150, deadline=None)
 @given(sides, sides, inputs, inputs, st.booleans(), st.booleans())
 def test_boxes_come_back(h, w, height, width, center, scale_up):
-    _, placement = Letterbox(height, width, center=center, scale_up=scale_up)(random_image(h, w))
+    """From where OpenCV's letterbox puts them."""
+    image = random_image(h, w)
+    _, placement = Letterbox(height, width, center=center, scale_up=scale_up)(image)
+    _, (gain, left, top) = opencv_letterbox(image, height, width, 0, scale_up)
     rng = np.random.default_rng(0)
     corners = np.sort(rng.uniform(0, 1, (20, 2, 2)), axis=1) * [w, h]
-    boxes = corners.reshape(20, 4)
-    there = placement.to_input(boxes)
-    assert (there >= 0).all()
-    assert (there <= np.array([width, height] * 2) + 1e-6).all()
+    there = corners * gain + ([left, top] if center else [0, 0])
+    boxes, there = corners.reshape(20, 4), there.reshape(20, 4)
     np.testing.assert_allclose(placement.to_image(there), boxes, atol=1e-6 * max(h, w))
+
+
+@pytest.mark.parametrize("center", [True, False])
+@pytest.mark.parametrize(("h", "w"), [(480, 640), (640, 480), (50, 30), (333, 127)])
+def test_a_box_around_drawn_pixels_comes_back(h, w, center):
+    """Found in the letterboxed picture by its colour; a blurred edge costs an input pixel."""
+    image = np.zeros((h, w, 3), np.uint8)
+    drawn = np.array([w // 5, h // 4, w // 2, h // 2])
+    image[drawn[1] : drawn[3], drawn[0] : drawn[2]] = 255
+    boxed, placement = Letterbox(256, 320, center=center)(image)
+    rows, columns = np.nonzero(boxed[..., 0] > 127)
+    found = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], float)
+    np.testing.assert_allclose(placement.to_image(found), drawn, atol=1 / placement.gain)
 
 
 def test_known_placement_of_a_coco_picture():

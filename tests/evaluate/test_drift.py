@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from yolov12edge.boxes import xyxy_to_cxcywh
+from tests.samples import centred
 from yolov12edge.data import Dataset, Letterbox
 from yolov12edge.errors import CheckpointError, DataError, UsageError
 from yolov12edge.evaluate import DriftReport, Gate, measure_drift, render_drift
@@ -47,7 +47,7 @@ def output(boxes=(), scores=(), kinds=(), num_classes=2):
     decoded = np.zeros((4 + num_classes, ANCHORS), np.float32)
     decoded[2:4] = 4
     for anchor, (box, score, kind) in enumerate(zip(boxes, scores, kinds, strict=True)):
-        decoded[:4, anchor] = xyxy_to_cxcywh(np.array(box, np.float32))
+        decoded[:4, anchor] = centred(np.array(box, np.float32))
         decoded[4 + kind, anchor] = score
     return decoded
 
@@ -79,7 +79,7 @@ def scenes():
 def dataset(images, scenes):
     """The scenes' own boxes as labels, so that the reference is right everywhere."""
     labels = tuple(
-        np.concatenate([kinds[:, None], xyxy_to_cxcywh(boxes.astype(float)) / SIDE], axis=1).astype(
+        np.concatenate([kinds[:, None], centred(boxes.astype(float)) / SIDE], axis=1).astype(
             np.float32
         )
         for boxes, _, kinds in scenes

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from yolov12edge.boxes import xyxy_to_cxcywh
+from tests.samples import centred
 from yolov12edge.data import Letterbox
 from yolov12edge.errors import DataError, UsageError
 from yolov12edge.pipeline.predict import RESULTS_NAME, find_sources, predict
@@ -28,7 +28,7 @@ class BrightSpot:
             rows, columns = np.nonzero(image.min(axis=0) > 0.9)
             if len(rows):
                 box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-                output[index, :4, 0] = xyxy_to_cxcywh(np.array(box, np.float32))
+                output[index, :4, 0] = centred(np.array(box, np.float32))
                 output[index, 5, 0] = 0.8
         return output
 

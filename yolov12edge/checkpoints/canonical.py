@@ -26,7 +26,6 @@ from yolov12edge.model import Architecture
 from yolov12edge.model.blocks import BN_EPS
 
 _BIAS = ".conv.bias"
-_WEIGHT = ".conv.weight"
 _DFL = "model.21.dfl.conv.weight"
 _BN = ("weight", "bias", "running_mean", "running_var")
 

@@ -41,17 +41,10 @@ class Placement:
             >>> Placement(0.5, 0, 70, 640, 480).to_image(np.array([[10.0, 80.0, 20.0, 90.0]]))
             array([[20., 20., 40., 40.]])
         """
-        boxes = (boxes - self._offset(boxes)) / self.gain
+        boxes = (boxes - np.array([self.left, self.top] * 2, dtype=boxes.dtype)) / self.gain
         if not clip:
             return boxes
         return np.clip(boxes, 0, np.array([self.width, self.height] * 2, dtype=boxes.dtype))
-
-    def to_input(self, boxes: FloatArray) -> FloatArray:
-        """(..., 4) xyxy boxes in original pixels to input pixels."""
-        return boxes * self.gain + self._offset(boxes)
-
-    def _offset(self, boxes: FloatArray) -> FloatArray:
-        return np.array([self.left, self.top] * 2, dtype=boxes.dtype)
 
 
 @dataclass(frozen=True)

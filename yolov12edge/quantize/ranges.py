@@ -159,7 +159,7 @@ def _entropy_threshold(values: Histogram) -> float:
     reach = max(-values.low, values.high)
     used = values.counts > 0
     magnitude, weight = np.abs(values.centres[used]), values.counts[used]
-    index = np.minimum((magnitude * (_KL_BINS / reach)).astype(int), _KL_BINS - 1)
+    index = np.minimum(magnitude * (_KL_BINS / reach), _KL_BINS - 1).astype(int)
     counts = np.bincount(index, weights=weight, minlength=_KL_BINS).astype(np.float64)
     # Exact zeros say nothing about where to clip, and there are many behind SiLU's flat part.
     counts[0] = counts[1]

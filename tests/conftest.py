@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest_plugins = ["tests.skips", "pytester"]
@@ -24,6 +27,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("YOLOV12EDGE_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture(autouse=True)
+def same_draws() -> None:
+    """What a test draws from the global generators does not depend on the tests before it."""
+    random.seed(0)
+    np.random.seed(0)
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 class _NoDriver(ctypes.CDLL):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from yolov12edge.quantize import METHODS, Method
 from yolov12edge.quantize.observers import TensorStatistics, empty_statistics
 from yolov12edge.quantize.qdq import find_step
-from yolov12edge.quantize.ranges import ERROR_POWER, Range, choose_range, join
+from yolov12edge.quantize.ranges import Range, choose_range, join
 
 
 def seen(values: np.ndarray) -> TensorStatistics:
@@ -34,7 +34,7 @@ def rounding_error(values: np.ndarray, found: Range, symmetric: bool) -> float:
     low, high = (-127, 127) if symmetric else (0, 255)
     zero = float(step.zero)
     restored = (np.clip(np.round(values / step.scale) + zero, low, high) - zero) * step.scale
-    return float((np.abs(restored - values) ** ERROR_POWER).mean())
+    return float((np.abs(restored - values) ** 2.4).mean())
 
 
 def test_max_takes_everything() -> None:

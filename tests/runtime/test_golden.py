@@ -96,7 +96,9 @@ def test_a_broken_engine_fails_with_6(plan: Path, score: float, says: str) -> No
 
 def test_nothing_found_where_nothing_is_is_no_failure(tmp_path: Path) -> None:
     golden((0, 0)).write(tmp_path / "golden.npz")
-    check_on_device(tmp_path / "engine.plan", Device(0.1))
+    device = Device(0.1)
+    check_on_device(tmp_path / "engine.plan", device)
+    assert device.seen is not None
 
 
 def test_detections_on_other_images_do_not_excuse_silence() -> None:

@@ -13,9 +13,19 @@ from tests.runtime.patch_model import save
 from yolov12edge.errors import UnsupportedError, UsageError
 from yolov12edge.runtime import RUNTIMES, open_runner
 from yolov12edge.runtime import onnxruntime as module
-from yolov12edge.runtime.onnxruntime_providers import GPU_RUNTIMES, NAMES, gpu_providers
+from yolov12edge.runtime.onnxruntime_providers import GPU_RUNTIMES, gpu_providers
 
+NAMES = {
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "tensorrt_rtx": "NvTensorRTRTXExecutionProvider",
+}
 EVERYTHING = (*NAMES.values(), "CPUExecutionProvider")
+
+
+def test_the_providers_are_onnx_runtime_s() -> None:
+    assert {runtime.partition(":")[2] for runtime in GPU_RUNTIMES} == NAMES.keys()
+    assert set(EVERYTHING) <= set(onnxruntime.get_all_providers())
 
 
 @pytest.mark.parametrize("runtime", GPU_RUNTIMES)

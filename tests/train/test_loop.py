@@ -21,6 +21,7 @@ from yolov12edge.train.loop import Hooks, Stopped, TrainingLoop
 from yolov12edge.train.settings import TrainingSettings
 
 ONE = World(0, 1, torch.device("cpu"))
+LETTERBOX_ONLY = Augmentation(**dict.fromkeys(Augmentation.model_fields, 0.0))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,7 @@ def new_loop(samples: SampleSet, augmentation: Augmentation | None = None, **cha
     model = build_model("n", num_classes=len(samples.names), names=samples.names)
     batches = TrainingBatches(
         samples,
-        augmentation or Augmentation.none(),
+        augmentation or LETTERBOX_ONLY,
         image_size=settings.image_size,
         batch=settings.batch,
         seed=0,

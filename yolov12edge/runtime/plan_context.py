@@ -65,11 +65,6 @@ class PlanContext:
         """Of the detections at the largest batch."""
         return self._host[self.engine.output].shape
 
-    @property
-    def input_type(self) -> np.dtype[Any]:
-        """What the plan takes: float32 or float16 in 0..1, or uint8 in 0..255."""
-        return self._host[self.engine.input].dtype
-
     def stage(self, images: npt.NDArray[Any]) -> None:
         """Put (B, 3, H, W) images, uint8 or float in 0..1, into pinned memory in the plan's type.
 

@@ -9,7 +9,7 @@ import pytest
 
 from yolov12edge.bench import cores as module
 from yolov12edge.bench.cores import Cores
-from yolov12edge.pipeline.stages.bench import LEAST_LOOKS, MOST_REMEMBERED, watched_cores
+from yolov12edge.pipeline.stages.bench import watched_cores
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +24,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     """A run on cores that take so long; whether it thinks that they were left alone."""
 
-    def go(milliseconds: float, looks: int = LEAST_LOOKS) -> bool:
+    def go(milliseconds: float, looks: int = 30) -> bool:
         monkeypatch.setattr(module, "_work", lambda _: milliseconds)
         with watched_cores() as cores:
             for _ in range(looks):
@@ -47,12 +47,12 @@ def test_a_machine_that_became_slower_is_believed_after_some_runs(
     run: Callable[..., bool],
 ) -> None:
     assert run(0.20)
-    assert [run(0.26) for _ in range(MOST_REMEMBERED)] == [False] * MOST_REMEMBERED
+    assert [run(0.26) for _ in range(10)] == [False] * 10
     assert run(0.26)
 
 
 def test_a_short_run_is_not_remembered(run: Callable[..., bool], cache: Path) -> None:
-    assert run(0.20, LEAST_LOOKS - 1)
+    assert run(0.20, looks=29)
     assert run(0.26)
 
 

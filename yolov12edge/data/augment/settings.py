@@ -64,11 +64,6 @@ class Augmentation(Document):
             raise UsageError(f"no scale {scale!r}", f"use one of: {', '.join(_PUBLISHED)}")
         return cls(**_PUBLISHED[scale])
 
-    @classmethod
-    def none(cls) -> Augmentation:
-        """Only the letterbox."""
-        return cls(**dict.fromkeys(cls.model_fields, 0.0))
-
     def without_mosaic(self) -> Augmentation:
         """For the last epochs: real pictures, neither joined nor blended nor pasted into."""
         return self.model_copy(update={"mosaic": 0.0, "copy_paste": 0.0, "mixup": 0.0})

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import re
 import zlib
 
 import numpy as np
 import pytest
 
+from yolov12edge.bench import verdict as module
+from yolov12edge.bench.environment import Cpu
 from yolov12edge.bench.report import Memory, Precision, Ratio, Stages, Timing
 from yolov12edge.bench.statistics import summarize
 from yolov12edge.bench.verdict import doubts, int8_text, int8_verdicts, verdict
@@ -43,6 +46,14 @@ def judged(*entries: tuple[Timing, list[float]]) -> tuple[list[Timing], dict[str
     return [entry[0] for entry in entries], {entry[0].name: entry[1] for entry in entries}
 
 
+def assert_interval_around(text: str, factor: float) -> None:
+    """The factor is the one of the medians, and its interval holds it in the middle (of logs)."""
+    said, low, high = map(float, re.findall(r"(\d+\.\d\d)\b(?!%)", text))
+    assert said == pytest.approx(factor, rel=0.03)
+    assert low < said < high
+    assert low * high == pytest.approx(said**2, rel=0.02)
+
+
 def test_int8_that_is_faster_earned_its_keep() -> None:
     timings, times = judged(timing("f16", 2.0, "fp16"), timing("i8", 1.0, "int8"))
     (found,) = int8_verdicts(timings, times)
@@ -51,6 +62,7 @@ def test_int8_that_is_faster_earned_its_keep() -> None:
     text = int8_text(found, timings)
     assert text.startswith("INT8 earned its keep: ")
     assert "times as fast as FP16" in text
+    assert_interval_around(text, 2.0)
 
 
 def test_int8_that_is_slower_did_not() -> None:
@@ -68,6 +80,9 @@ def test_int8_that_is_as_fast_did_not() -> None:
     (found,) = int8_verdicts(timings, times)
     assert found.low < 1 < found.high
     assert int8_text(found, timings).endswith("use FP16")
+    times = {name: [2.0] * 60 for name in times}
+    (found,) = int8_verdicts(timings, times)
+    assert (found.ratio, found.high, found.earned) == (1, 1, False)
 
 
 def test_int8_is_compared_with_fp16_of_its_own_runtime() -> None:
@@ -99,7 +114,22 @@ def test_one_after_the_other_there_is_no_interval() -> None:
     text = verdict(timings, {})
     assert text.startswith("fastest by its median: b, ")
     assert "no interval" in text
+    assert float(text.split()[5]) == pytest.approx(2.0, rel=0.02)
     assert int8_verdicts(timings, {}) == ()
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "first", "other", "factor"),
+    [((2.0, 1.0, 1.5), "b", "a", 2.0), ((1.0, 3.0, 2.0), "a", "c", 2.0)],
+)
+def test_the_fastest_is_told_against_the_baseline_else_the_runner_up(
+    milliseconds: tuple[float, ...], first: str, other: str, factor: float
+) -> None:
+    entries = [timing(name, each, "fp16") for name, each in zip("abc", milliseconds, strict=True)]
+    text = verdict(*judged(*entries))
+    assert text.startswith(f"fastest: {first}, ")
+    assert f" times as fast as {other} (" in text
+    assert_interval_around(text, factor)
 
 
 def test_the_fastest_is_the_one_whose_undisturbed_calls_are() -> None:
@@ -150,11 +180,14 @@ def test_doubts_are_told(
 
 
 @pytest.mark.parametrize(
-    ("quiet", "load", "said"), [(None, 1e4, True), (None, 0.0, False), (60, 1e4, False)]
+    ("quiet", "load", "said"), [(None, 4.1, True), (None, 4.0, False), (60, 1e4, False)]
 )
 def test_a_load_average_serves_where_nobody_looked(
-    quiet: int | None, load: float, said: bool
+    monkeypatch: pytest.MonkeyPatch, quiet: int | None, load: float, said: bool
 ) -> None:
+    """More than half of the cores that this process may use are busy."""
+    cpu = Cpu(model="eight", cores=4, logical=16, available=8, governor=None)
+    monkeypatch.setattr(module, "read_cpu", lambda: cpu)
     timings, _ = judged(timing("a", 2.0, "fp32"))
     timings = [timings[0].model_copy(update={"quiet_calls": quiet})]
     assert bool(doubts(timings, [], load)) is said

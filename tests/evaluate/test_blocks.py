@@ -11,8 +11,26 @@ import torch
 
 from tests.models import lively_model
 from yolov12edge.errors import CheckpointError
-from yolov12edge.evaluate.blocks import sqnr_db, trace_blocks
+from yolov12edge.evaluate.blocks import BlockError, BlockTrace, sqnr_db, trace_blocks
 from yolov12edge.export import ExportOptions, export_onnx, probe_picture
+
+
+def test_the_costliest_layers_add_most_noise() -> None:
+    """From 30 dB down to 20 a layer adds more than another from 60 down to 25."""
+    blocks = (
+        BlockError("model.1", 70, 80),
+        BlockError("model.2.m.0", 21, 129),
+        BlockError("model.2", 20, 10),
+        BlockError("model.3", 25, 35),
+        BlockError("model.4", 24.9, 0),
+        BlockError("model.21.cv2.0", 14, 6),
+        BlockError("model.21.cv2.0.1", 2, 148),
+        BlockError("model.21", 3, 11),
+    )
+    trace = BlockTrace(None, blocks, "int8")
+    named = [block.block for block in trace.costliest()]
+    assert named == ["model.21.cv2.0", "model.2", "model.3"]
+    assert [block.block for block in trace.costliest(5)] == [*named, "model.1", "model.4"]
 
 
 def test_a_healthy_graph_has_no_start(tmp_path: Path) -> None:

@@ -87,6 +87,14 @@ def test_detections_filter_and_move():
     assert moved.boxes.dtype == np.float32
 
 
+def test_cut_to_an_image():
+    boxes = np.array([[-3, -2, 10, 12], [5, 5, 31.5, 200]], np.float32)
+    cut = Detections(boxes, np.ones(2, np.float32), np.array([1, 0])).clipped(30, 100)
+    assert cut.boxes.tolist() == [[0, 0, 10, 12], [5, 5, 30, 100]]
+    assert cut.boxes.dtype == np.float32
+    assert cut.classes.tolist() == [1, 0]
+
+
 SETTINGS = {
     "val_conf0001_iou07_multilabel": COUNTED,
     "predict_conf025_iou07": SHOWN,

@@ -280,7 +280,9 @@ def test_bad_calls(images, scenes, dataset, tmp_path):
 
 
 def test_json_has_the_fields_of_the_contract(images, scenes, dataset):
-    document = json.loads(measure_drift(runner(scenes), runner(scenes), images, dataset).to_json())
+    text = measure_drift(runner(scenes), runner(scenes), images, dataset).to_json()
+    document = json.loads(text)
+    assert text == json.dumps(document, indent=2) + "\n"
     assert document["schema_version"] == 1
     fields = (
         "images map_reference map_artifact self_map drop drop_interval matched mean_iou "

@@ -116,15 +116,18 @@ def test_perfect_and_absent_detections():
     assert without_objects.per_class == {"0": None, "1": None}
 
 
-def test_resampling_equals_evaluating_the_drawn_images_again():
-    detections, truth = random_images(11, 12, 3)
-    table = filled(detections, truth, 3)
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_resampling_equals_evaluating_the_drawn_images_again(num_classes):
+    detections, truth = random_images(11, 12, num_classes)
+    table = filled(detections, truth, num_classes)
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, 12, (6, 12))
     weights = np.stack([np.bincount(row, minlength=12) for row in drawn])
     fast = table.resampled_map(weights)
     for row, value in zip(drawn, fast, strict=True):
-        again = average_precision([detections[i] for i in row], [truth[i] for i in row], names(3))
+        again = average_precision(
+            [detections[i] for i in row], [truth[i] for i in row], names(num_classes)
+        )
         assert value == pytest.approx(again.map, abs=1e-12)
 
 

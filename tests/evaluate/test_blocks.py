@@ -8,10 +8,11 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import numpy_helper
 
 from tests.models import lively_model
 from yolov12edge.errors import CheckpointError
-from yolov12edge.evaluate.blocks import BlockError, BlockTrace, sqnr_db, trace_blocks
+from yolov12edge.evaluate.blocks import BlockError, BlockTrace, dead_channels, sqnr_db, trace_blocks
 from yolov12edge.export import ExportOptions, export_onnx, probe_picture
 
 
@@ -44,6 +45,44 @@ def test_a_healthy_graph_has_no_start(tmp_path: Path) -> None:
     }
     assert all(100 < block.sqnr_db <= 150 for block in trace.blocks)
     assert trace.text.startswith("no single block breaks")
+    ratios = {block.block: block.sqnr_db for block in trace.blocks}
+    losses = {block.block: block.loss_db for block in trace.blocks}
+    branches = min(ratio for name, ratio in ratios.items() if name.startswith("model.21.cv"))
+    assert losses["model.0"] == 150 - ratios["model.0"]
+    assert losses["model.1"] == max(0, ratios["model.0"] - ratios["model.1"])
+    assert losses["model.21"] == max(0, branches - ratios["model.21"])
+
+
+def test_a_changed_layer_is_the_start(tmp_path: Path) -> None:
+    """A tenth more weight, and so an error of a tenth at most of what the layer yields."""
+    model, path = lively_model("n", num_classes=2), tmp_path / "model.onnx"
+    export_onnx(model, path, ExportOptions(64, 96))
+    graph = onnx.load(path)
+    (weight,) = [one for one in graph.graph.initializer if one.name == "model.5.weight"]
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * 1.1, weight.name))
+    onnx.save(graph, path)
+    trace = trace_blocks(model, path, probe_picture(64, 96))
+    assert trace.start is not None
+    assert trace.start.block == "model.5"
+    assert 10 < trace.start.sqnr_db < 30
+    assert trace.text == (
+        f"the error starts in model.5: {trace.start.sqnr_db:.0f} dB of signal to error after it, "
+        "fp32 keeps at least 80"
+    )
+
+
+def test_dead_channels_are_those_that_lost_their_variation() -> None:
+    """Four channels that vary alike, a weak one and a constant one, on a large offset."""
+    waves = np.sin(np.arange(64, dtype=np.float64)).reshape(8, 8)
+    expected = np.stack([waves, waves, waves, waves, 0.05 * waves, 0 * waves])[None]
+    produced = expected.copy()
+    produced[0, 1] = 0.7
+    produced[0, 2] *= 1e-3
+    produced[0, 3] *= 0.1
+    produced[0, 4] = 0
+    offset = np.float32(100)
+    found = dead_channels(expected.astype(np.float32), produced.astype(np.float32) + offset)
+    assert found == (1, 2)
 
 
 def test_a_healthy_fp16_graph_has_no_start(tmp_path: Path) -> None:
@@ -93,6 +132,7 @@ def test_foreign_files_name_no_blocks(tmp_path: Path) -> None:
     [
         ([1.0, -1.0], [1.0, -1.0], 150),
         ([1.0, -1.0], [1.1, -1.1], 20),
+        ([1e6] * 9999 + [1.0], [1e6] * 9999 + [1.0000001], 150),
         ([1.0, -1.0], [0.0, 0.0], 0),
         ([0.0, 0.0], [1.0, 0.0], -150),
         ([1.0, -1.0], [np.nan, -1.0], -150),

@@ -260,8 +260,9 @@ def test_gates(images, scenes, dataset):
     assert measure_drift(runner(scenes), two(), images, dataset, gate=lenient).gate.passed
     forced = measure_drift(runner(scenes), two(), images, dataset, gate=Gate(metric="self_map"))
     assert forced.gate.metric == "self_map"
-    with pytest.raises(UsageError, match="needs labels"):
+    with pytest.raises(UsageError, match="needs labels") as caught:
         measure_drift(runner(scenes), two(), images, gate=Gate(metric="map"))
+    assert "--data" in caught.value.hint
 
 
 def test_bad_calls(images, scenes, dataset, tmp_path):

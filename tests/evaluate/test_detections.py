@@ -54,6 +54,17 @@ def test_equals_the_definition(seed, anchors, num_classes, multi_label, limit):
     )
 
 
+def test_defaults_are_those_of_prediction():
+    """Above 0.25, best class only, IoU above 0.7 suppressed: 0.6 stays, 0.8 goes."""
+    boxes = [[10, 10, 20, 20], [10, 15, 20, 20], [50, 9, 20, 18], [50, 11, 20, 18], [90, 9, 8, 8]]
+    scores = [[0.9, 0.75], [0.8, 0.1], [0.7, 0.1], [0.6, 0.1], [0.25, 0.25]]
+    decoded = np.concatenate([np.array(boxes).T, np.array(scores).T]).astype(np.float32)
+    found = non_max_suppression(decoded)
+    assert found.scores.tolist() == np.array([0.9, 0.8, 0.7], np.float32).tolist()
+    found = non_max_suppression(decoded, multi_label=True)
+    assert found.classes.tolist() == [0, 0, 1, 0]
+
+
 def test_nothing_above_the_threshold():
     found = non_max_suppression(np.zeros((6, 10), np.float32))
     assert len(found) == 0

@@ -103,6 +103,17 @@ def test_the_same_outputs_lose_nothing(images, scenes, dataset):
     assert (report.images, report.objects, report.worst, report.notes) == (6, 18, [], [])
 
 
+def test_both_sides_go_through_the_nms_of_the_evaluation(images):
+    """Multi-label, IoU 0.7: of boxes that overlap by 0.6, 0.8 and of two classes at one anchor."""
+    boxes = [[0, 0, 20, 20], [0, 5, 20, 25], [30, 0, 50, 18], [30, 2, 50, 20], [0, 40, 20, 60]]
+    decoded = output(boxes, [0.9, 0.8, 0.7, 0.6, 0.5], [0, 0, 1, 1, 0])
+    decoded[5, 4] = 0.4
+    both = ScriptedRunner([decoded]), ScriptedRunner([decoded])
+    report = measure_drift(*both, images[:1])
+    assert report.detections.model_dump() == {"reference": 5, "artifact": 5}
+    assert (report.matched, report.self_map) == (1.0, 1.0)
+
+
 def test_without_labels_the_reference_is_the_truth(images, scenes):
     # One of three objects lost in every image.
     two = runner(scenes, lambda boxes, scores, kinds: (boxes[:2], scores[:2], kinds[:2]))
@@ -116,6 +127,7 @@ def test_without_labels_the_reference_is_the_truth(images, scenes):
     assert not report.gate.passed
     assert len(report.gate.reasons) == 2
     assert [one.matched for one in report.worst] == [2] * 5
+    assert [one.image for one in report.worst] == [str(path) for path in images[:5]]
 
 
 def test_a_split_without_labels_and_pictures_without_objects(images, scenes, dataset):

@@ -24,14 +24,16 @@ def test_the_costliest_layers_add_most_noise() -> None:
         BlockError("model.2", 20, 10),
         BlockError("model.3", 25, 35),
         BlockError("model.4", 24.9, 0),
+        BlockError("model.5", 13.07, 0.93),
         BlockError("model.21.cv2.0", 14, 6),
         BlockError("model.21.cv2.0.1", 2, 148),
         BlockError("model.21", 3, 11),
     )
     trace = BlockTrace(None, blocks, "int8")
     named = [block.block for block in trace.costliest()]
-    assert named == ["model.21.cv2.0", "model.2", "model.3"]
-    assert [block.block for block in trace.costliest(5)] == [*named, "model.1", "model.4"]
+    assert named == ["model.21.cv2.0", "model.5", "model.2"]
+    most = [block.block for block in trace.costliest(6)]
+    assert most == [*named, "model.3", "model.1", "model.4"]
 
 
 def test_a_healthy_graph_has_no_start(tmp_path: Path) -> None:
@@ -72,17 +74,18 @@ def test_a_changed_layer_is_the_start(tmp_path: Path) -> None:
 
 
 def test_dead_channels_are_those_that_lost_their_variation() -> None:
-    """Four channels that vary alike, a weak one and a constant one, on a large offset."""
+    """Four channels that vary alike, a weak, a weaker and a constant one, on a large offset."""
     waves = np.sin(np.arange(64, dtype=np.float64)).reshape(8, 8)
-    expected = np.stack([waves, waves, waves, waves, 0.05 * waves, 0 * waves])[None]
+    amplitudes = np.array([1, 1, 1, 1, 0.05, 0, 0.25])
+    expected = (amplitudes[:, None, None] * waves)[None]
     produced = expected.copy()
     produced[0, 1] = 0.7
     produced[0, 2] *= 1e-3
     produced[0, 3] *= 0.1
-    produced[0, 4] = 0
+    produced[0, [4, 6]] = 0
     offset = np.float32(100)
     found = dead_channels(expected.astype(np.float32), produced.astype(np.float32) + offset)
-    assert found == (1, 2)
+    assert found == (1, 2, 6)
 
 
 def test_a_healthy_fp16_graph_has_no_start(tmp_path: Path) -> None:

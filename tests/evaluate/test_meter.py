@@ -68,7 +68,7 @@ def outputs() -> np.ndarray:
     return np.concatenate([exact, moved], axis=1).astype(np.float32)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def report(sets: tuple[Found, Found, Found], outputs: np.ndarray) -> DriftReport:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "RESAMPLES", RESAMPLES)

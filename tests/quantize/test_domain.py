@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean, variance
 
 import numpy as np
 import onnx
@@ -29,6 +30,17 @@ def test_a_shift_of_the_mean_is_seen() -> None:
     here = random.normal(5, 1, (16, 200))
     assert domain_gap(here, random.normal(7, 1, (16, 200))) > ALIEN
     assert domain_gap(np.ones((4, 3)), np.ones((5, 3))) == 0
+
+
+def test_the_gap_is_the_root_mean_square_of_welch_s_t() -> None:
+    random = np.random.default_rng(2)
+    here, there = random.normal(5, 2, (4, 9)), random.normal(6, 1, (7, 9))
+    here[:, 0] = there[:, 0] = 3.0
+    squares = [
+        (fmean(one) - fmean(other)) ** 2 / (variance(one) / 4 + variance(other) / 7)
+        for one, other in zip(here.T[1:].tolist(), there.T[1:].tolist(), strict=True)
+    ]
+    assert domain_gap(here, there) == pytest.approx(fmean(squares) ** 0.5)
 
 
 @pytest.mark.shared

@@ -228,6 +228,47 @@ def test_statistics_of_another_graph_are_refused(calibrated: Calibrated, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def logits(path: Path, names: list[str], images: np.ndarray) -> list[np.ndarray]:
+    model = onnx.load(path)
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    content = model.SerializeToString()
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    return session.run(names, {"images": images})
+
+
+def test_corrections_are_the_mean_changes_where_scores_matter(
+    calibrated: Calibrated, tmp_path: Path
+) -> None:
+    """Weighted by scores above 0.05, as if scores of 5 more had not changed."""
+    names = [f"model.21.cv3.{level}.2/conv" for level in range(3)]
+    model = onnx.load(calibrated.source)
+    nodes = {node.name: node for node in model.graph.node}
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    first = logits(calibrated.source, names, pictures(1)[0][None])
+    for name, values in zip(names, first, strict=True):
+        # Half of the scores above 0.05.
+        bias = tensors[nodes[name].input[2]]
+        middle = np.median(values, axis=(0, 2, 3)) - np.float32(np.log(0.05 / 0.95))
+        bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) - middle, bias.name))
+    onnx.save(model, tmp_path / "model.onnx")
+    lowered = Calibrated(tmp_path / "model.onnx", calibrated.statistics)
+    bad = lowered.convert(CPU, tmp_path / "bad.onnx").path
+    found = score_corrections(lowered.source, bad, pictures(3))
+    exact, rounded = (
+        [logits(path, names, image[None]) for image in pictures(3)]
+        for path in (lowered.source, bad)
+    )
+    for level, name in enumerate(names):
+        wanted = np.concatenate([one[level] for one in exact]).astype(np.float64)
+        given = np.concatenate([one[level] for one in rounded])
+        scores = 1 / (1 + np.exp(-wanted))
+        weight = np.where(scores > 0.05, scores, 0)
+        assert 0 < (weight > 0).mean() < 1
+        lost = ((wanted - given) * weight).sum(axis=(0, 2, 3))
+        expected = lost / (weight.sum(axis=(0, 2, 3)) + 5)
+        np.testing.assert_allclose(found[name], expected, rtol=1e-3, atol=1e-5)
+
+
 def test_a_shift_of_scores_is_taken_back(calibrated: Calibrated, tmp_path: Path) -> None:
     shift = np.array([0.3, -0.2, 0.1, 0.0], np.float32)
     conv = "model.21.cv3.0.2/conv"

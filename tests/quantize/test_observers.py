@@ -79,6 +79,14 @@ def test_a_growing_histogram_is_the_histogram_of_all(parts: list[np.ndarray]) ->
     assert np.array_equal(statistics.widened(4 * limit), wider)
 
 
+def test_the_outermost_values_are_in_the_outermost_bins() -> None:
+    statistics = empty_statistics()
+    statistics.add(np.array([[-0.9999, 0.9999, 0.9999]], np.float32))
+    assert statistics.limit == 1
+    assert statistics.counts[[0, -1]].tolist() == [1, 2]
+    assert statistics.counts.sum() == 3
+
+
 def test_statistics_do_not_grow_with_the_images(model: onnx.ModelProto) -> None:
     sizes = []
     for count in (2, 12):

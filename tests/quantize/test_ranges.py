@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -79,6 +81,39 @@ def test_percentile_and_entropy_clip_a_lone_outlier(monkeypatch: pytest.MonkeyPa
     assert choose_range(statistics, "max", symmetric=True).high == pytest.approx(40)
     assert choose_range(statistics, "percentile", symmetric=True).high < 10
     assert choose_range(statistics, "entropy", symmetric=True).high < 10
+
+
+def divergence(counts: list[float], stop: int) -> float:
+    """Kullback-Leibler divergence of `stop` bins from 128 levels, one bin at a time."""
+    reference = [*counts[: stop - 1], sum(counts[stop - 1 :])]
+    levels: list[list[int]] = [[] for _ in range(128)]
+    for index in range(stop):
+        levels[index * 128 // stop].append(index)
+    spread = [0.0] * stop
+    for level in levels:
+        filled = [index for index in level if counts[index] > 0]
+        for index in filled:
+            spread[index] = sum(counts[one] for one in level) / len(filled)
+    p, q = ([value / sum(values) for value in values] for values in (reference, spread))
+    return sum(
+        20 * one if other == 0 else one * math.log(one / other)
+        for one, other in zip(p, q, strict=True)
+        if one > 0
+    )
+
+
+@pytest.mark.parametrize("values", [NORMAL, HEAVY, ACTIVATION], ids=["normal", "heavy", "silu"])
+def test_entropy_is_the_least_divergence(values: np.ndarray) -> None:
+    """Of 2048 bins of magnitudes, the first of which counts as its neighbour does."""
+    statistics = join([seen(values)])
+    reach = float(np.abs(values.astype(np.float32)).max())
+    magnitudes = np.minimum(np.abs(statistics.centres), reach)
+    found, _ = np.histogram(magnitudes, 2048, (0, reach), weights=statistics.counts)
+    counts = [float(found[1]), *found[1:].tolist()]
+    candidates = range(128, 2049, 16)
+    best = min(candidates, key=lambda stop: divergence(counts, stop))
+    threshold = choose_range(statistics, "entropy", symmetric=True).high
+    assert threshold == pytest.approx(reach * best / 2048)
 
 
 def test_joined_tensors_share_their_range() -> None:

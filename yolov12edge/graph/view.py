@@ -2,9 +2,8 @@
 
 An index over the protobuf, named after onnx-ir's `Value.producer()` and `Value.uses()`. onnx-ir 1.1
 itself was tried in its place: a graph that went through it has other bytes (it writes a value_info
-for every constant), its index takes eight times as long (15 ms against 2 ms for scale n), writing
-Q/DQ four times (82 ms against 19 ms), importing it adds 0.3 s, and neither the lints nor the writer
-of Q/DQ became shorter.
+for every constant), its index takes several times as long, as importing it does
+(`benchmarks/graph_index.py`), and neither the lints nor the writer of Q/DQ became shorter.
 """
 
 from __future__ import annotations

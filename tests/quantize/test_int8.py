@@ -228,6 +228,24 @@ def test_statistics_of_another_graph_are_refused(calibrated: Calibrated, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_shift_of_inputs_goes_into_the_bias(calibrated: Calibrated, tmp_path: Path) -> None:
+    """By what the restored weights make of it."""
+    name = "model.5/conv"
+    plain = onnx.load(calibrated.convert(CPU, tmp_path / "plain.onnx").path)
+    nodes = {node.name: node for node in plain.graph.node}
+    before, stem = constants(plain), nodes[name].input[1].removesuffix("/restored")
+    scales = before[f"{stem}/scale"].reshape(-1, 1, 1, 1)
+    restored = before[f"{stem}/quantized"].astype(float) * scales
+    shift = np.random.default_rng(0).normal(0, 0.1, restored.shape[1])
+    shifted = calibrated.convert(CPU, tmp_path / "shifted.onnx", shifts={name: shift})
+    after = constants(onnx.load(shifted.path))
+    changed = {key for key in before if not np.array_equal(before[key], after[key])}
+    assert changed == {nodes[name].input[2]}
+    difference = after[nodes[name].input[2]] - before[nodes[name].input[2]]
+    expected = -(restored * shift[None, :, None, None]).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(difference, expected, rtol=1e-3, atol=1e-4)
+
+
 def logits(path: Path, names: list[str], images: np.ndarray) -> list[np.ndarray]:
     model = onnx.load(path)
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)

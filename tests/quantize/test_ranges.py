@@ -39,6 +39,21 @@ def rounding_error(values: np.ndarray, found: Range, symmetric: bool) -> float:
     return float((np.abs(restored - values) ** 2.4).mean())
 
 
+@pytest.mark.parametrize(
+    ("found", "scale", "zero"),
+    [(Range(-1, 3), 4 / 255, 64), (Range(0, 2), 2 / 255, 0), (Range(-2, 0), 2 / 255, 255)],
+)
+def test_steps_divide_the_range_and_one_of_them_is_zero(
+    found: Range, scale: float, zero: int
+) -> None:
+    uneven = find_step(found, symmetric=False, half=False)
+    assert (uneven.scale, int(uneven.zero)) == (pytest.approx(scale, rel=1e-6), zero)
+    assert isinstance(uneven.zero, np.uint8)
+    even = find_step(found, symmetric=True, half=False)
+    assert even.scale == pytest.approx(max(-found.low, found.high) / 127, rel=1e-6)
+    assert (even.zero, type(even.zero)) == (0, np.int8)
+
+
 def test_max_takes_everything() -> None:
     found = choose_range(join([seen(ACTIVATION)]), "max", symmetric=False)
     assert found.low == pytest.approx(ACTIVATION.min(), rel=1e-6)
@@ -57,7 +72,7 @@ def test_percentile_is_numpy_s(values: np.ndarray, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
-@pytest.mark.parametrize("values", [NORMAL, HEAVY, ACTIVATION])
+@pytest.mark.parametrize("values", [NORMAL, HEAVY, ACTIVATION, NORMAL * 0.01, -ACTIVATION])
 def test_mse_is_near_the_best_of_all_ranges(values: np.ndarray, symmetric: bool) -> None:
     found = choose_range(join([seen(values)]), "mse", symmetric)
     shares = np.linspace(0.02, 1, 80)

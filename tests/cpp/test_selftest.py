@@ -17,6 +17,7 @@ from yolov12edge.data import Letterbox
 from yolov12edge.evaluate.detections import non_max_suppression
 from yolov12edge.pipeline.bundle.golden import write_goldens
 from yolov12edge.pipeline.stages.goldens import Golden
+from yolov12edge.thresholds import COUNTED
 
 SIDE, CLASSES = 256, 3
 ANCHORS = sum((SIDE // stride) ** 2 for stride in (8, 16, 32))
@@ -81,7 +82,7 @@ def write_bundle(folder: Path, precision: str, output: Output) -> None:
     letterboxed, placement = Letterbox(SIDE, SIDE)(picture)
     found = non_max_suppression(output)
     assert len(found) >= len(OBJECTS)
-    evaluated = non_max_suppression(output, confidence=0.001, multi_label=True)
+    evaluated = non_max_suppression(output, COUNTED)
     golden = Golden(
         picture,
         letterboxed,

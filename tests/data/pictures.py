@@ -8,6 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from yolov12edge.data.augment import Augmentation
+
+# Every chance and every range is zero.
+LETTERBOX_ONLY = Augmentation(**dict.fromkeys(Augmentation.model_fields, 0.0))
+
 
 def write_image(path: Path, width: int = 60, height: int = 40, seed: int = 0) -> Path:
     """A smooth seeded picture."""

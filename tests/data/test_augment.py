@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.data.pictures import LETTERBOX_ONLY
 from yolov12edge.data.augment import Augmentation, Instances, Polygons, compose
 from yolov12edge.data.augment.affine import random_matrix, transform_instances, worth_keeping
 from yolov12edge.data.augment.color import degrade, hsv, hsv_table
@@ -229,7 +230,7 @@ def test_no_augmentation_is_the_letterbox():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (48, 128, 3), dtype=np.uint8)
     picture, instances = compose(
-        0, lambda _: 0, lambda _: (image, boxed((8, 4, 40, 20))), SIZE, Augmentation.none(), rng
+        0, lambda _: 0, lambda _: (image, boxed((8, 4, 40, 20))), SIZE, LETTERBOX_ONLY, rng
     )
     expected = np.full((*SIZE, 3), 114, np.uint8)
     expected[24:72] = image
@@ -280,7 +281,7 @@ def test_hsv_tables_wrap_hue_and_cap_the_rest():
 
 def test_no_gain_leaves_colours_alone():
     image = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
-    augmentation = Augmentation.none()
+    augmentation = LETTERBOX_ONLY
     assert hsv(image, augmentation, np.random.default_rng(0)) is image
     assert degrade(image, 0.0, np.random.default_rng(0)) is image
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.data.pictures import coco_box, write_coco, write_image, write_yolo
+from tests.data.pictures import LETTERBOX_ONLY, coco_box, write_coco, write_image, write_yolo
 from yolov12edge.data.augment import Augmentation
 from yolov12edge.data.batches import TrainingBatches, epoch_order
 from yolov12edge.data.images import read_image
@@ -108,7 +108,7 @@ def test_epochs_and_seeds_differ(samples):
 
 
 def test_every_image_is_seen_and_every_batch_full(samples):
-    plain = batches(samples, augmentation=Augmentation.none())
+    plain = batches(samples, augmentation=LETTERBOX_ONLY)
     assert plain.steps_per_epoch == 3
     seen = torch.cat([batch.images for batch in plain.epoch(0)])
     assert len(seen) == 12
@@ -145,7 +145,7 @@ def test_the_last_epochs_show_single_images(samples):
             "flip_lr": 0.0,
         }
     )
-    plain = list(batches(samples, augmentation=Augmentation.none()).epoch(4))
+    plain = list(batches(samples, augmentation=LETTERBOX_ONLY).epoch(4))
     assert_same(list(batches(samples, augmentation=mild).epoch(4, mosaic=False)), plain)
 
 
@@ -209,7 +209,7 @@ def test_cmyk_trains_as_rgb(tmp_path):
 def check_flat(root, path):
     entry = {"id": 1, "file_name": path.name, "width": 60, "height": 40}
     samples = load_samples(write_coco(root, [entry], [coco_box(1, [15, 10, 30, 20])]))
-    made = batches(samples, augmentation=Augmentation.none(), image_size=(60, 60))
+    made = batches(samples, augmentation=LETTERBOX_ONLY, image_size=(60, 60))
     (batch,) = made.epoch(0)
     assert samples.problems == ()
     np.testing.assert_allclose(batch.images[0, :, 10:50].float(), 200, atol=6)
@@ -229,7 +229,7 @@ def test_a_turned_picture_trains_upright(tmp_path):
     picture.save(path, exif=exif)
     entry = {"id": 1, "file_name": "a.png", "width": 60, "height": 40}
     samples = load_samples(write_coco(tmp_path, [entry], [coco_box(1, [8, 4, 32, 12])]))
-    (batch,) = batches(samples, augmentation=Augmentation.none(), image_size=(60, 60)).epoch(0)
+    (batch,) = batches(samples, augmentation=LETTERBOX_ONLY, image_size=(60, 60)).epoch(0)
     bright = batch.images[0, 0].numpy() > 127
     rows, columns = np.flatnonzero(bright.any(1)), np.flatnonzero(bright.any(0))
     box = batch.targets[0, 2:].numpy() * 60

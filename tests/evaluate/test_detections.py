@@ -61,7 +61,7 @@ def test_defaults_are_those_of_prediction():
     decoded = np.concatenate([np.array(boxes).T, np.array(scores).T]).astype(np.float32)
     found = non_max_suppression(decoded)
     assert found.scores.tolist() == np.array([0.9, 0.8, 0.7], np.float32).tolist()
-    found = non_max_suppression(decoded, multi_label=True)
+    found = non_max_suppression(decoded, Thresholds(multi_label=True))
     assert found.classes.tolist() == [0, 0, 1, 0]
 
 

@@ -12,13 +12,13 @@ from tests.evaluate.test_average_precision import random_images
 from yolov12edge.data import Letterbox, Placement
 from yolov12edge.evaluate import Detections, DriftReport, Gate
 from yolov12edge.evaluate import meter as module
-from yolov12edge.evaluate.meter import Meter
-from yolov12edge.evaluate.report import Judge
+from yolov12edge.evaluate.meter import DriftMeter
+from yolov12edge.evaluate.report import RuntimeVersion
 
 SIDE, IMAGES, CLASSES, RESAMPLES, SEED = 64, 8, 3, 30, 5
 WIDTH, HEIGHT = 210, 190
 BOX = Letterbox(SIDE, SIDE)
-JUDGES = Judge(runtime="one", version="1"), Judge(runtime="two", version="2")
+JUDGES = RuntimeVersion(runtime="one", version="1"), RuntimeVersion(runtime="two", version="2")
 
 
 def drifted(found: Detections, rng: np.random.Generator) -> Detections:
@@ -72,7 +72,7 @@ def outputs() -> np.ndarray:
 def report(sets: tuple[Found, Found, Found], outputs: np.ndarray) -> DriftReport:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "RESAMPLES", RESAMPLES)
-        meter = Meter(names(CLASSES), BOX, BOX, labelled=True)
+        meter = DriftMeter(names(CLASSES), BOX, BOX, labelled=True)
         placement = Placement(1.0, 0, 0, WIDTH, HEIGHT)
         for index, (reference, artifact, objects) in enumerate(zip(*sets, strict=True)):
             meter.add_outputs(outputs[index, 0], outputs[index, 1], outputs[index, 1])
@@ -195,7 +195,7 @@ def test_resamples_without_objects_do_not_count() -> None:
         np.array([[5, 5, 40, 40]], np.float32), np.ones(1, np.float32), np.zeros(1, int)
     )
     moved = Detections(one.boxes + 4, one.scores, one.classes)
-    meter = Meter(("thing",), BOX, BOX, labelled=True)
+    meter = DriftMeter(("thing",), BOX, BOX, labelled=True)
     placement = Placement(1.0, 0, 0, SIDE, SIDE)
     meter.add_detections(Path("0"), one, moved, placement, one)
     for name in "123":

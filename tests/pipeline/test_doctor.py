@@ -37,7 +37,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, gpus: tuple[Gpu, ...], **versions: 
 
         monkeypatch.setattr(getattr(doctor, backend), "load_library", load)
 
-    def dialect(backend: str) -> Any:
+    def builder_api(backend: str) -> Any:
         from yolov12edge.engine.tensorrt import TensorRT
         from yolov12edge.engine.tensorrt_rtx import TensorRTRTX
 
@@ -48,7 +48,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, gpus: tuple[Gpu, ...], **versions: 
             raise UnsupportedError("this machine has no NVIDIA driver", "go elsewhere")
         return TensorRT(library, gpus[0])
 
-    monkeypatch.setattr(build_module, "_dialect", dialect)
+    monkeypatch.setattr(build_module, "_builder_api", builder_api)
 
 
 def test_a_laptop_without_a_gpu_builds_rtx_plans_and_runs_onnx(

@@ -40,11 +40,6 @@ class RunFolder:
         return self.path / ONNX_FILES[precision]
 
     @property
-    def manifest(self) -> Path:
-        """What the run says about itself."""
-        return self.path / MANIFEST_FILE
-
-    @property
     def calibration(self) -> Path:
         """The list of images that gave INT8 its ranges."""
         return self.path / CALIBRATION_FILE

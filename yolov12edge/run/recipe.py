@@ -133,7 +133,12 @@ class Recipe(_Strict):
     @property
     def builds_engine(self) -> bool:
         """The artifact that runs is a plan; elsewhere it is the ONNX file."""
-        return self.backend in PLAN_BACKENDS
+        return self.plan_backend is not None
+
+    @property
+    def plan_backend(self) -> PlanBackend | None:
+        """The library that builds and runs the plan; None where nothing is built."""
+        return next((name for name in PLAN_BACKENDS if name == self.backend), None)
 
     def build_command(self, onnx: Path, plan: Path, precision: Precision) -> str | None:
         """The one command that builds the engine on the device, or None where nothing is built."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from yolov12edge.bench import BenchReport
 from yolov12edge.evaluate import Gate
 from yolov12edge.files import write_json
@@ -24,7 +22,6 @@ from yolov12edge.pipeline.stages.engine import (
 from yolov12edge.pipeline.stages.goldens import record_run
 from yolov12edge.pipeline.stages.verify import NO_VERDICTS, Subject, Verdicts, verify_run
 from yolov12edge.run.folder import RunFolder, staged_folder
-from yolov12edge.run.names import PLAN_FILE
 from yolov12edge.runtime.torch import TorchRunner
 from yolov12edge.voice import Progress, Voice
 
@@ -135,6 +132,7 @@ def _next_step(job: ExportJob, made: Conversions, engine: Built | NotBuilt) -> s
     """Why there is no engine, and the command that builds it on the device."""
     if isinstance(engine, Built) or not job.recipe.builds_engine:
         return None
-    onnx: Path = job.folder / made.asked.path.name
-    command = job.recipe.build_command(onnx, job.folder / PLAN_FILE, job.precision)
+    final = RunFolder(job.folder)
+    onnx = final.onnx(made.asked.precision)
+    command = job.recipe.build_command(onnx, final.plan, job.precision)
     return f"no engine: {engine.reason}\non the device run: {command}"

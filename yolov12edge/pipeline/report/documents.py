@@ -14,13 +14,9 @@ from yolov12edge.bench import BenchReport
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.evaluate import DriftReport
 from yolov12edge.pipeline.inspect.artifact import RunInspection, inspect_run
+from yolov12edge.run.folder import RunFolder
 from yolov12edge.run.manifest import Manifest
 from yolov12edge.run.names import (
-    BENCH_FILE,
-    CALIBRATION_FILE,
-    DRIFT_FILE,
-    ONNX_FILES,
-    PLAN_FILE,
     PLAN_SUFFIXES,
 )
 from yolov12edge.runtime.open import RUNTIMES
@@ -78,14 +74,14 @@ class RunDocuments:
     @property
     def artifact(self) -> Path:
         """The ONNX file that was asked for."""
-        return self.folder / ONNX_FILES[self.manifest.precision.name]
+        return RunFolder(self.folder).onnx(self.manifest.precision.name)
 
     @property
     def judged(self) -> Path:
         """The file that drift.json judges: the engine if a builder's runtime ran it."""
         runtime = self.drift.judge.runtime if self.drift else ""
         engine = RUNTIMES.get(runtime) == PLAN_SUFFIXES
-        return self.folder / PLAN_FILE if engine else self.artifact
+        return RunFolder(self.folder).plan if engine else self.artifact
 
     @property
     def broken(self) -> dict[str, str]:
@@ -107,13 +103,13 @@ def read_run(folder: Path) -> RunDocuments:
     """
     if folder.is_file():
         raise UsageError(f"{folder} is a file", "pass a folder that `yolov12edge export` wrote")
-    inspection = inspect_run(folder)
+    inspection, run = inspect_run(folder), RunFolder(folder)
     return RunDocuments(
         folder,
         inspection,
-        _read(folder / DRIFT_FILE, DriftReport),
-        _read(folder / BENCH_FILE, BenchReport),
-        _read(folder / CALIBRATION_FILE, CalibrationList),
+        _read(run.drift, DriftReport),
+        _read(run.bench, BenchReport),
+        _read(run.calibration, CalibrationList),
     )
 
 

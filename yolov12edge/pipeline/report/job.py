@@ -23,6 +23,7 @@ from yolov12edge.pipeline.report.run import (
     provenance_section,
 )
 from yolov12edge.pipeline.report.verdict import verdict
+from yolov12edge.run.folder import RunFolder
 from yolov12edge.run.manifest import now
 from yolov12edge.run.names import (
     OWN_FILES,
@@ -90,7 +91,7 @@ def write_report(request: ReportRequest, progress: Progress = no_progress) -> Re
         CheckpointError: a document of the folder is damaged.
         DataError: the images for the pictures cannot be read.
     """
-    file = request.out or request.folder / REPORT_FILE
+    file = request.out or RunFolder(request.folder).report
     _check_place(file, request)
     run = read_run(request.folder)
     page = build_page(run, request, progress)

@@ -15,8 +15,8 @@ from yolov12edge.files import readable_size
 from yolov12edge.pipeline.stages.build import recipe_options
 from yolov12edge.run.names import (
     FP16_PLAN_FILE,
-    PLAN_BACKENDS,
     PLAN_FILE,
+    PlanBackend,
 )
 from yolov12edge.run.recipe import Precision, Recipe
 from yolov12edge.runtime import open_artifact
@@ -54,14 +54,14 @@ def build_step(
     recipe: Recipe, artifact: Path, batch: BatchRange, voice: Voice, progress: Progress
 ) -> Built | NotBuilt:
     """Build the engine beside an ONNX file, where that can be done here."""
-    if not recipe.builds_engine:
+    if recipe.plan_backend is None:
         return NotBuilt(f"{recipe.backend} runs the ONNX file as it is")
     available, why = builder_available(recipe.backend, recipe.compute_capabilities, recipe.version)
     if not available:
         return NotBuilt(why)
     target = artifact.with_name(PLAN_FILE)
     try:
-        engine = _build(recipe, artifact, target, batch, voice, progress)
+        engine = _build(recipe.plan_backend, recipe, artifact, target, batch, voice, progress)
     except UnsupportedError as error:
         return NotBuilt(error.message)
     sms = ", ".join(f"SM{sm}" for sm in engine.compute_capabilities)
@@ -104,7 +104,7 @@ def plans_to_time(
         precision: of that engine.
         rival: ONNX file of the FP16 engine; None where INT8 has nothing to beat.
     """
-    if plan is None:
+    if plan is None or recipe.plan_backend is None:
         yield {}
         return
     plans: dict[Path, Precision] = {plan: precision}
@@ -112,7 +112,7 @@ def plans_to_time(
         if rival is not None:
             built = Path(folder) / FP16_PLAN_FILE
             try:
-                _build(recipe, rival, built, batch, voice, progress)
+                _build(recipe.plan_backend, recipe, rival, built, batch, voice, progress)
                 plans[built] = "fp16"
             except EdgeError as error:
                 voice.warn(f"no FP16 engine to compare INT8 with: {error.message}")
@@ -120,6 +120,7 @@ def plans_to_time(
 
 
 def _build(
+    backend: PlanBackend,
     recipe: Recipe,
     artifact: Path,
     target: Path,
@@ -127,6 +128,5 @@ def _build(
     voice: Voice,
     progress: Progress,
 ) -> EngineBuild:
-    assert recipe.backend in PLAN_BACKENDS
     options = recipe_options(recipe, None if batch.fixed else batch)
-    return build_engine(artifact, target, recipe.backend, options, progress, voice)
+    return build_engine(artifact, target, backend, options, progress, voice)

@@ -13,6 +13,7 @@ mypy refuses counts as caught by mypy.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import json
 import random
@@ -26,6 +27,13 @@ SEED = 12
 SHARES = {"bench": 1.0, "evaluate": 0.25, "quantize": 0.07}
 FEWEST = 6
 KILLED, SURVIVED, UNTESTED = (1, 3), 0, 33
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    steps = {"sample": sample, "count": count}
+    parser.add_argument("step", choices=steps, help="print names, or count those on stdin")
+    steps[parser.parse_args().step]()
 
 
 def results() -> dict[str, dict[str, int | None]]:
@@ -81,4 +89,4 @@ def count() -> None:
 
 
 if __name__ == "__main__":
-    {"sample": sample, "count": count}[sys.argv[1]]()
+    main()

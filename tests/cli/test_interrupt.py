@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,14 @@ module.{function} = slow
 from yolov12edge.cli import main
 main(sys.argv[1:])
 """
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Iterator[None]:
+    """What is pressed here is not remembered by the tests that follow in this process."""
+    yield
+    with interrupts_remembered():
+        assert not interrupted()
 
 
 @pytest.fixture(scope="module")

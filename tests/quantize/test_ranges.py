@@ -88,6 +88,23 @@ def test_mse_is_near_the_best_of_all_ranges(values: np.ndarray, symmetric: bool)
     assert rounding_error(values, found, symmetric) <= 1.05 * min(tried)
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_a_scaled_tensor_has_the_scaled_range(method: Method, symmetric: bool) -> None:
+    one = choose_range(join([seen(HEAVY)]), method, symmetric)
+    small = choose_range(join([seen(HEAVY / 1024)]), method, symmetric)
+    assert (small.low, small.high) == pytest.approx((one.low / 1024, one.high / 1024), rel=1e-6)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_mirrored_tensor_has_the_mirrored_range(method: Method) -> None:
+    """One-sided, so that both searches have one end to find."""
+    above = choose_range(join([seen(np.abs(HEAVY))]), method, symmetric=False)
+    below = choose_range(join([seen(-np.abs(HEAVY))]), method, symmetric=False)
+    assert above.low == below.high == 0
+    assert -below.low == pytest.approx(above.high, rel=0.02)
+
+
 def test_percentile_and_entropy_clip_a_lone_outlier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("yolov12edge.quantize.ranges.PERCENTILE", 99.99)
     values = np.concatenate([NORMAL, np.full(4000, 0.0)])

@@ -79,6 +79,8 @@ class EngineLayer(Document):
         nodes: graph nodes it was made of, as far as its name or metadata tells.
         block: the network's block; NOWHERE if none.
         weight_bytes, activation_bytes: of its constants, and of what it writes.
+        inputs, constants, outputs: its tensors, as far as they are told.
+        stream: which of the engine's streams it runs in; None if not told.
         ms: time of one run; None without a profile.
     """
 
@@ -91,6 +93,10 @@ class EngineLayer(Document):
     tactic: str
     weight_bytes: int
     activation_bytes: int
+    inputs: tuple[EngineTensor, ...] = ()
+    constants: tuple[EngineTensor, ...] = ()
+    outputs: tuple[EngineTensor, ...] = ()
+    stream: int | None = None
     ms: float | None = None
 
     @property
@@ -170,6 +176,10 @@ def _detailed(entry: dict[str, Any]) -> EngineLayer:
         tactic=_text(entry, "TacticName"),
         weight_bytes=sum(size for _, size in weights) + _total(constants),
         activation_bytes=_total(outputs),
+        inputs=tuple(inputs),
+        constants=tuple(constants),
+        outputs=tuple(outputs),
+        stream=stream if isinstance(stream := entry.get("StreamId"), int) else None,
     )
 
 

@@ -100,6 +100,12 @@ def command(
             min=0, max=1, metavar="F", help="Refuse a DLA that runs less than this share of layers."
         ),
     ] = 0.5,
+    require_fused: Annotated[
+        bool,
+        typer.Option(
+            "--require-fused", help="Fail (exit 6) where an attention block is not one kernel."
+        ),
+    ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -156,12 +162,24 @@ def command(
     except UnsupportedError as error:
         command = recipe.build_command(onnx, plan, recipe.precision.default)
         raise UnsupportedError(error.message, f"{error.hint}; on the device: {command}") from error
-    record = record_build(onnx, built)
+    _tell(built, record_build(onnx, built), output)
+    if require_fused and (refusal := built.fusion.refusal):
+        raise refusal
+
+
+def _tell(built: EngineBuild, described_by: Path, output: Output) -> None:
+    fusion = built.fusion
     for warning in built.warnings:
         output.warn(warning)
-    engine = built.section().model_dump(mode="json")
-    document = {"plan": str(built.path), "engine": engine, "described_by": str(record)}
-    output.result(document, _text(built))
+    for warning in fusion.warnings:
+        output.warn(warning)
+    document = {
+        "plan": str(built.path),
+        "engine": built.section().model_dump(mode="json"),
+        "described_by": str(described_by),
+        "attention": fusion.model_dump(mode="json"),
+    }
+    output.result(document, f"{_text(built)}\n{fusion.text}")
 
 
 def _capabilities(text: str, backend: str) -> tuple[int, ...]:

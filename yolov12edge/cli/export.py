@@ -74,13 +74,19 @@ def command(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Take nothing that an earlier run worked out.")
     ] = False,
+    require_fused: Annotated[
+        bool,
+        typer.Option(
+            "--require-fused", help="Fail where an attention block of the engine is split."
+        ),
+    ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Carry a checkpoint to a verified artifact.
 
     ONNX, lower precision, engine, timing and verdict, all in one run folder. Exits with 6 if the
-    artifact drifts too far from the checkpoint.
+    artifact drifts too far from the checkpoint, or if attention is split and --require-fused given.
     """
     from yolov12edge.cli.arguments import parse_image_size, parse_words
     from yolov12edge.pipeline.export.job import export_run
@@ -109,6 +115,7 @@ def command(
         bench=not no_bench,
         swap_attention=not no_swap_attention,
         fresh=fresh,
+        require_fused=require_fused,
     )
     with output.tracker() as progress:
         outcome = export_run(request, output, progress)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from pathlib import Path
 
+from yolov12edge.engine.build_log import BuildLog
 from yolov12edge.engine.builder_api import BuilderApi
+from yolov12edge.engine.inspector import engine_information
 from yolov12edge.engine.monitor import BuildMonitor
 from yolov12edge.engine.onnx_file import read_network
 from yolov12edge.engine.options import BuildOptions, EngineBuild
-from yolov12edge.engine.plan import build_plan
-from yolov12edge.errors import UnsupportedError, UsageError
+from yolov12edge.engine.plan import BuiltPlan, build_plan
+from yolov12edge.engine.record import BuildRecord, Source, new_record, write_record
+from yolov12edge.errors import EdgeError, UnsupportedError, UsageError
 from yolov12edge.files import atomic_path
 from yolov12edge.run.names import PLAN_BACKENDS, PlanBackend
 from yolov12edge.runtime.plan_file import read_plan_header
@@ -58,12 +62,16 @@ def build_engine(
     with atomic_path(plan_path) as temporary:
         temporary.write_bytes(plan.content)
         header = read_plan_header(temporary)
+    digest = hashlib.sha256(plan.content).hexdigest()
+    capabilities = header.compute_capabilities or _built_for(api)
+    record = _record(api, backend, options, plan, digest, capabilities)
+    write_record(Path(plan_path), record)
     return EngineBuild(
         path=Path(plan_path),
         backend=backend,
         version=header.version or api.library.__version__,
-        compute_capabilities=header.compute_capabilities or _built_for(api),
-        sha256=hashlib.sha256(plan.content).hexdigest(),
+        compute_capabilities=capabilities,
+        sha256=digest,
         size=plan.content.nbytes,
         seconds=seconds,
         network_layers=plan.layers,
@@ -73,6 +81,7 @@ def build_engine(
         gpu=_gpu_name(api),
         dla=plan.dla,
         warnings=plan.warnings,
+        record=record,
     )
 
 
@@ -99,6 +108,37 @@ def builder_available(
         return False, f"the target has {api.title} {version}, this machine {installed}"
     where = "builds without a GPU" if backend == "tensorrt_rtx" else "builds on this GPU"
     return True, f"{api.title} {installed} {where}"
+
+
+def _record(
+    api: BuilderApi,
+    backend: PlanBackend,
+    options: BuildOptions,
+    plan: BuiltPlan,
+    digest: str,
+    capabilities: tuple[int, ...],
+) -> BuildRecord | None:
+    """What the builder made of the network, as far as it was asked to tell.
+
+    TensorRT whose log does not tell is asked again: the GPU that can load the plan is this one.
+    """
+    if options.profiling_verbosity != "detailed":
+        return None
+    source: Source = "builder log"
+    log = plan.log
+    if backend == "tensorrt" and not log.layers:
+        source, log = "engine inspector", _inspected(plan, api)
+    return new_record(source, backend, api.library.__version__, capabilities, digest, log)
+
+
+def _inspected(plan: BuiltPlan, api: BuilderApi) -> BuildLog:
+    """What TensorRT's inspector tells of the new plan, since the GPU it is for is this one."""
+    try:
+        text = engine_information(plan.content, "the new plan", "tensorrt", api.library)
+        layers = json.loads(text, strict=False)["Layers"]
+    except (EdgeError, AttributeError, KeyError, TypeError, ValueError) as error:
+        return BuildLog(unread=f"the engine inspector cannot be asked: {error}")
+    return BuildLog(tuple(layers))
 
 
 def _builder_api(backend: str) -> BuilderApi:

@@ -9,8 +9,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from yolov12edge.documents import Document
 from yolov12edge.engine.inspection_layers import (
+    WAITING,
     EngineLayer,
     EngineTensor,
     parse_ends,
@@ -26,6 +29,8 @@ MAX_BYTES = 256_000_000
 _SOFTMAX = re.compile(r"(weights|softmax(_\d+)?)$", re.IGNORECASE)
 _PRODUCT = re.compile(r"(scores|mixed|matmul(_\d+)?|einsum(_\d+)?)$", re.IGNORECASE)
 _REGION = "{ForeignNode["
+_LONGEST = 24
+_OPERATIONS = re.compile(r"__?myl_([A-Za-z]+)_")
 _MYELIN_NUMBER = re.compile(r"_myl\d+_\d+$")
 
 
@@ -38,12 +43,14 @@ class AttentionFusion(Document):
             "hidden" is a compiled region whose inside this version does not show.
         kernels: layers it takes, its convolutions left out.
         ms: their time; None without a profile.
+        missed: what runs instead of one kernel, where it is split.
     """
 
     name: str
     fusion: Fusion
     kernels: int
     ms: float | None
+    missed: str = ""
 
 
 class BlockCost(Document):
@@ -52,12 +59,19 @@ class BlockCost(Document):
     Attributes:
         precisions: computing layers by precision.
         reformats: layers that only move or convert data, Q/DQ among them.
+        movers: kernels beside convolutions and products, see `EngineLayer.mover`.
+        convolutions: by the type they run in.
+        touched_bytes, moved_bytes: of all kernels and of the movers; None if not told.
     """
 
     block: str
     layers: int
     precisions: dict[str, int]
     reformats: int
+    movers: int = 0
+    convolutions: dict[str, int] = Field(default_factory=dict)
+    touched_bytes: int | None = None
+    moved_bytes: int | None = None
     weight_bytes: int
     activation_bytes: int
     ms: float | None
@@ -72,6 +86,12 @@ class EngineInspection(Document):
             are names, and precisions, bytes and most blocks stay unknown.
         precisions: computing layers by precision, most frequent first.
         mha_kernels: kernels for a whole attention.
+        kernels: layers that take time.
+        movers: kernels beside convolutions and products, see `EngineLayer.mover`.
+        convolutions: by the type they run in, as far as kernels are named for what they do.
+        touched_bytes, moved_bytes: every tensor of every kernel, and of the movers, counted once a
+            kernel; None where one is not told.
+        streams, waits: streams that kernels run in, and how often one waits for another.
         reformats, quantizers: layers that move data, and Q/DQ that were not fused away.
         ms: all layers together; more than the engine takes, since each is timed apart.
     """
@@ -83,6 +103,13 @@ class EngineInspection(Document):
     layers: list[EngineLayer]
     precisions: dict[str, int]
     attention: list[AttentionFusion]
+    kernels: int = 0
+    movers: int = 0
+    convolutions: dict[str, int] = Field(default_factory=dict)
+    touched_bytes: int | None = None
+    moved_bytes: int | None = None
+    streams: int = 0
+    waits: int = 0
     mha_kernels: int
     reformats: int
     quantizers: int
@@ -139,9 +166,16 @@ def inspect_layers(
         layers=layers,
         precisions=dict(precisions.most_common()),
         attention=_attention(layers),
+        kernels=sum(layer.role != "nothing" for layer in layers),
+        movers=sum(layer.mover for layer in layers),
+        convolutions=_convolutions(layers),
+        touched_bytes=_touched(layers),
+        moved_bytes=_touched([layer for layer in layers if layer.mover]),
+        streams=len({layer.stream for layer in layers if layer.stream is not None}),
+        waits=sum(layer.kind == WAITING[0] for layer in layers),
         mha_kernels=sum(layer.fused_attention for layer in layers),
         reformats=sum(layer.role == "reformat" for layer in layers),
-        quantizers=sum(layer.role == "quantize" for layer in layers),
+        quantizers=sum(layer.standing_quantizer for layer in layers),
         weight_bytes=sum(layer.weight_bytes for layer in layers),
         activation_bytes=sum(layer.activation_bytes for layer in layers),
         ms=_milliseconds(layers),
@@ -233,6 +267,7 @@ def _attention(layers: Sequence[EngineLayer]) -> list[AttentionFusion]:
             fusion=_fusion(core),
             kernels=len(members[path]) or len(core),
             ms=_milliseconds(members[path] or core),
+            missed=_missed(core) if _fusion(core) == "split" else "",
         )
         for path, core in sorted(cores.items(), key=lambda item: block_order(_block(item[0])))
     ]
@@ -265,6 +300,38 @@ def _fusion(core: Sequence[EngineLayer]) -> Fusion:
     return "fused" if whole else "split"
 
 
+def _missed(core: Sequence[EngineLayer]) -> str:
+    """The kernels that run instead of one, in order, and the operations they are named for."""
+    wide = " in FP32, which is never fused" if any(_wide(layer) for layer in core) else ""
+    kernels = ", ".join(filter(None, map(_described, core)))
+    return f"softmax and products in {len(core)} kernels: {kernels}{wide}"
+
+
+def _described(layer: EngineLayer) -> str:
+    operations = _OPERATIONS.match(layer.name)
+    if operations is None:
+        return layer.kind or "a layer"
+    name = operations[1]
+    return f"{layer.kind} {name if len(name) <= _LONGEST else name[:_LONGEST] + '..'}"
+
+
+def _wide(layer: EngineLayer) -> bool:
+    """Whether it computes on float32."""
+    told = [tensor.dtype for tensor in (*layer.inputs, *layer.outputs) if tensor.dtype]
+    return bool(told) and all(dtype == "fp32" for dtype in told)
+
+
+def _convolutions(layers: Iterable[EngineLayer]) -> dict[str, int]:
+    return dict(Counter(kind for layer in layers if (kind := layer.convolution)).most_common())
+
+
+def _touched(layers: Iterable[EngineLayer]) -> int | None:
+    """Bytes of all layers; None if a layer does not tell, or if there are none that could."""
+    sizes = [layer.bytes for layer in layers if layer.role != "nothing"]
+    known = [size for size in sizes if size is not None]
+    return sum(known) if len(known) == len(sizes) else None
+
+
 def _is_core(node: str) -> bool:
     plain = _plain(node)
     return bool(_SOFTMAX.search(plain) or _PRODUCT.search(plain))
@@ -290,6 +357,10 @@ def _blocks(layers: Sequence[EngineLayer]) -> list[BlockCost]:
                 ).most_common()
             ),
             reformats=sum(layer.role in ("reformat", "quantize") for layer in group),
+            movers=sum(layer.mover for layer in group),
+            convolutions=_convolutions(group),
+            touched_bytes=_touched(group),
+            moved_bytes=_touched([layer for layer in group if layer.mover]),
             weight_bytes=sum(layer.weight_bytes for layer in group),
             activation_bytes=sum(layer.activation_bytes for layer in group),
             ms=_milliseconds(group),
@@ -298,4 +369,5 @@ def _blocks(layers: Sequence[EngineLayer]) -> list[BlockCost]:
             ),
         )
         for block, group in sorted(grouped.items(), key=lambda item: block_order(item[0]))
+        if any(layer.kind not in WAITING for layer in group)
     ]

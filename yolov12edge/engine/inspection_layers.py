@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -50,6 +51,13 @@ _BITS = {
 _KERNEL = re.compile(r"__?myl_([A-Za-z]+)")
 _MOVES = ("Transpose", "Slice", "Reshape", "Move", "Concat", "Replicate", "Copy", "Shuffle")
 _QUANTIZES = ("Quantize", "Dequantize")
+_CONVOLVES = re.compile(r"conv|correlation", re.IGNORECASE)  # deconv, CaskConvolution
+_QUANTIZER = re.compile(r"(/quantize|QuantizeLinear(_\d+)?)$")
+# What a compiled region's kernels are: generated, fused with what follows, or a library's own.
+COMPILED = ("kgen", "runtime_fusion", "runtime_function", "correlation", "deconv", "gemm")
+# Streams wait for each other, shapes are worked out: no kernel runs.
+WAITING = ("wait", "signal")
+_NO_KERNEL = ("NoOp", "shape_call", *WAITING)
 
 
 class EngineTensor(Document):
@@ -98,6 +106,37 @@ class EngineLayer(Document):
     outputs: tuple[EngineTensor, ...] = ()
     stream: int | None = None
     ms: float | None = None
+
+    @property
+    def bytes(self) -> int | None:
+        """What it touches: every input, constant and output once; None if one is not told."""
+        sizes = [tensor.bytes for tensor in (*self.inputs, *self.constants, *self.outputs)]
+        known = [size for size in sizes if size is not None]
+        return sum(known) if sizes and len(known) == len(sizes) else None
+
+    @property
+    def mover(self) -> bool:
+        """A kernel beside convolutions and products: it moves, converts or adds up elements.
+
+        Of kernels that TensorRT compiles every "kgen" but a fused attention, whatever it is named
+        for: most only move, and those that compute too are kernels of their own.
+        """
+        if self.kind in COMPILED:
+            return self.kind == "kgen" and not self.fused_attention
+        return self.role in ("reformat", "quantize")
+
+    @property
+    def standing_quantizer(self) -> bool:
+        """Q or DQ that takes a kernel instead of being part of one that computes."""
+        if self.role == "quantize":
+            return True
+        return self.mover and any(_QUANTIZER.search(node) for node in self.nodes)
+
+    @property
+    def convolution(self) -> str | None:
+        """The type in which it convolves, that of its input; None if it does not."""
+        fused = self.kind == "runtime_fusion" and re.match(r"__myl_(Corr|Deco|Fc)", self.name)
+        return self.precision if fused or _CONVOLVES.search(self.kind) else None
 
     @property
     def fused_attention(self) -> bool:
@@ -184,7 +223,7 @@ def _detailed(entry: dict[str, Any]) -> EngineLayer:
 
 
 def _role(name: str, kind: str, origin: str, nodes: Sequence[str]) -> Role:
-    if kind == "NoOp":
+    if kind in _NO_KERNEL:
         return "nothing"
     quantizing = bool(nodes) and all(
         re.search(r"(Quantize|Dequantize)Linear(_\d+)?$", node) for node in nodes
@@ -205,17 +244,21 @@ def _role(name: str, kind: str, origin: str, nodes: Sequence[str]) -> Role:
 
 
 def _with_blocks(layers: list[EngineLayer]) -> list[EngineLayer]:
-    """Give layers whose name says nothing the block of their compiled region, else of the last."""
-    regions: dict[str, str] = {}
+    """Give layers whose name says nothing the block of their compiled region, else of the last.
+
+    A region with layers of several blocks, as a network that is compiled whole, tells nothing.
+    """
+    regions: dict[str, set[str]] = defaultdict(set)
     for layer in layers:
         region = myelin_region(layer.name)
         if region is not None and layer.block != NOWHERE:
-            regions.setdefault(region, layer.block)
+            regions[region].add(layer.block)
     found, last = [], NOWHERE
     for layer in layers:
         block = layer.block
         if block == NOWHERE:
-            block = regions.get(myelin_region(layer.name) or "", last)
+            own = regions.get(myelin_region(layer.name) or "", set())
+            block = next(iter(own)) if len(own) == 1 else last
         last = block
         found.append(layer.model_copy(update={"block": block}))
     return found

@@ -24,14 +24,23 @@ def ask_inspector(path: Path, backend: str, library: ModuleType) -> str:
         UnsupportedError: the library cannot load it here.
     """
     plan = examine_plan(path, backend)
+    return engine_information(plan.content, str(path), backend, library)
+
+
+def engine_information(content: Any, name: str, backend: str, library: ModuleType) -> str:
+    """What IEngineInspector tells of a plan's bytes, in JSON.
+
+    Raises:
+        UnsupportedError: the library cannot load it here.
+    """
     log = log_of(library)
     with log.capture() as said:
         runtime: Any = library.Runtime(log.logger)
-        engine: Any = runtime and runtime.deserialize_cuda_engine(plan.content)
+        engine: Any = runtime and runtime.deserialize_cuda_engine(content)
         inspector: Any = engine and engine.create_engine_inspector()
         if not inspector:
             raise UnsupportedError(
-                f"{TITLES[backend]} {library.__version__} cannot load {path}: "
+                f"{TITLES[backend]} {library.__version__} cannot load {name}: "
                 + said.reason("it gave no reason"),
                 "inspect it on the machine that it was built for, or pass --layers",
             )

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from yolov12edge.engine.dla import DlaCoverage
+from yolov12edge.engine.fusion import FusionReport, attention_fusion
+from yolov12edge.engine.record import BuildRecord
 from yolov12edge.errors import UsageError
 from yolov12edge.run.manifest import DlaSection, EngineSection
 from yolov12edge.run.names import PlanBackend
@@ -114,6 +116,7 @@ class EngineBuild:
         gpu: name of the GPU it was built on; None where none was needed.
         dla: what runs on the DLA, where that was asked for.
         warnings: what the library warned of.
+        record: what it made of the network; None where it was not asked for details.
     """
 
     path: Path
@@ -130,6 +133,12 @@ class EngineBuild:
     gpu: str | None
     dla: DlaCoverage | None
     warnings: tuple[str, ...]
+    record: BuildRecord | None = None
+
+    @property
+    def fusion(self) -> FusionReport:
+        """Whether its attention is fused."""
+        return attention_fusion(self.record, self.path)
 
     def section(self) -> EngineSection:
         """The `engine` entry of a run folder's manifest; runtimes compare it before loading."""

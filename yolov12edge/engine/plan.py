@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from yolov12edge.engine.build_log import MARK, BuildLog, read_build_log
 from yolov12edge.engine.builder_api import BuilderApi
 from yolov12edge.engine.dla import DlaCoverage
 from yolov12edge.engine.memory import check_memory
@@ -34,6 +35,7 @@ class BuiltPlan:
         level: optimization level it was built at; None for the library's default.
         dla: what runs on the DLA, where that was asked for.
         warnings: what the library warned of.
+        log: the kernels it spoke of.
     """
 
     content: memoryview
@@ -41,6 +43,7 @@ class BuiltPlan:
     level: int | None
     dla: DlaCoverage | None
     warnings: tuple[str, ...]
+    log: BuildLog
 
 
 def build_plan(
@@ -67,7 +70,7 @@ def build_plan(
     for warning in check_memory(network.path, options.workspace, api.gpu_memory()):
         voice.warn(warning)
     log = log_of(library)
-    with log.capture() as said:
+    with log.capture(MARK) as said:
         builder = library.Builder(log.logger)
         definition = builder.create_network(api.network_flags(options))
         parser = library.OnnxParser(definition, log.logger)
@@ -78,6 +81,7 @@ def build_plan(
         dla: DlaCoverage | None = None
         for level, following in _ladder(api, options):
             said.errors.clear()
+            said.details.clear()
             config = builder.create_builder_config()
             api.configure(config, options, network, level)
             if dla is None:
@@ -91,8 +95,7 @@ def build_plan(
                 raise monitor.error
             if memory is not None:
                 api.finish(config, options)
-                warnings = tuple(said.warnings)
-                return BuiltPlan(memoryview(memory), definition.num_layers, level, dla, warnings)
+                return _built(memory, definition, level, dla, said)
             if monitor.interrupted or following is None or _hopeless(said.errors):
                 break
             voice.warn(
@@ -103,6 +106,14 @@ def build_plan(
             f"{title} cannot build {network.path}: {_reason(said)}",
             _build_hint(said.errors, options),
         )
+
+
+def _built(
+    memory: Any, definition: Any, level: int | None, dla: DlaCoverage | None, said: Captured
+) -> BuiltPlan:
+    log = read_build_log(said.details)
+    warnings = tuple(said.warnings)
+    return BuiltPlan(memoryview(memory), definition.num_layers, level, dla, warnings, log)
 
 
 def set_common_options(library: ModuleType, config: Any, options: BuildOptions) -> None:

@@ -18,7 +18,8 @@ BENCH_FILE = "bench.json"
 REPORT_FILE = "report.html"
 
 # What stands beside a plan, by what its name is continued with: engine.plan.json describes a plan
-# that has no run folder; the other two come from the device (docs/bench.md).
+# that has no run folder, engine.plan.layers.json is what its builder made of the network, and
+# engine.plan.times.json comes from the device (docs/bench.md).
 SIDECAR_SUFFIX = ".json"
 LAYERS_SUFFIX = ".layers.json"
 TIMES_SUFFIX = ".times.json"
@@ -35,6 +36,7 @@ OWN_FILES = (
     CALIBRATION_FILE,
     PLAN_FILE,
     PLAN_FILE + SIDECAR_SUFFIX,
+    PLAN_FILE + LAYERS_SUFFIX,
     GOLDEN_FILE,
     DRIFT_FILE,
     BENCH_FILE,

@@ -10,6 +10,8 @@ from types import ModuleType
 from typing import Any
 
 _ORIGIN = re.compile(r"[\s,]*\bIn \S+ at /\S+?:\d+")
+# A builder lists an engine's kernels in one message; of what else is marked the last will do.
+_MOST_DETAILS = 8
 _CALLER = re.compile(r"^.*?Error Code \d+: ")
 
 
@@ -41,9 +43,13 @@ class LibraryLog:
             listener.add(severity, message)
 
     @contextlib.contextmanager
-    def capture(self) -> Iterator[Captured]:
-        """Collect what is said inside the block."""
-        captured = Captured()
+    def capture(self, marked: str | None = None) -> Iterator[Captured]:
+        """Collect what is said inside the block.
+
+        Args:
+            marked: keep details that contain this.
+        """
+        captured = Captured(marked)
         self._listeners.append(captured)
         try:
             yield captured
@@ -52,14 +58,29 @@ class LibraryLog:
 
 
 class Captured:
-    """Warnings and errors in the order they came, each text once."""
+    """Warnings and errors in the order they came, each text once, and what is said of kernels.
 
-    def __init__(self) -> None:
+    Args:
+        marked: what a detail must contain to be kept.
+
+    Attributes:
+        details: the last of those, as they came.
+    """
+
+    def __init__(self, marked: str | None = None) -> None:
         self.warnings: list[str] = []
         self.errors: list[str] = []
+        self.details: list[str] = []
+        self._marked = marked
 
     def add(self, severity: str, message: str) -> None:
-        """Keep `message` if it is a warning or an error."""
+        """Keep `message` if it is a warning, an error or a marked detail."""
+        if severity in ("VERBOSE", "INFO"):
+            # A build says some ten thousand of these.
+            if self._marked is not None and self._marked in message:
+                self.details.append(message)
+                del self.details[:-_MOST_DETAILS]
+            return
         kept = {
             "WARNING": self.warnings,
             "ERROR": self.errors,

@@ -267,7 +267,8 @@ def test_fp16_and_a_plan(
     assert outcome.code == 0, outcome.err
     names = sorted(path.name for path in out.iterdir())
     assert names == [
-        "drift.json", "engine.plan", "golden.npz", "manifest.json", "model.fp16.onnx", "model.onnx",
+        "drift.json", "engine.plan", "engine.plan.layers.json", "golden.npz", "manifest.json",
+        "model.fp16.onnx", "model.onnx",
     ]  # fmt: skip
     golden = read_golden(out / "golden.npz")
     found = open_runner(out / "model.onnx")(golden.images.astype(np.float32) / 255)

@@ -17,6 +17,7 @@ from yolov12edge.pipeline.stages.engine import (
     Trial,
     build_step,
     plans_to_time,
+    refuse_unfused,
     try_engine,
 )
 from yolov12edge.pipeline.stages.goldens import record_run
@@ -52,7 +53,11 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
         manifest.write(run.path)
     note = _next_step(job, made, engine)
     statistics = proved.exported.statistics
-    return ExportOutcome(job.folder, manifest, verdicts, bench, statistics, note, trial.failure)
+    built = engine.engine if isinstance(engine, Built) else None
+    unfused = refuse_unfused(engine) if job.request.require_fused else None
+    return ExportOutcome(
+        job.folder, manifest, verdicts, bench, statistics, note, trial.failure or unfused, built
+    )
 
 
 def _build(job: ExportJob, made: Conversions, voice: Voice, progress: Progress) -> Built | NotBuilt:

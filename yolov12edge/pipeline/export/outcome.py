@@ -8,6 +8,7 @@ from typing import Any
 
 from yolov12edge.bench import BenchReport
 from yolov12edge.bench.verdict import int8_text
+from yolov12edge.engine import EngineBuild
 from yolov12edge.errors import GateFailed
 from yolov12edge.pipeline.stages.verify import Verdicts
 from yolov12edge.run.manifest import Manifest
@@ -25,7 +26,9 @@ class ExportOutcome:
         bench: what was timed here; None if nothing was.
         statistics: nodes of model.onnx, in all and by operator.
         engine_note: why there is no engine and what to run, or None.
-        failure: what the engine does wrong on the golden inputs, if this machine could run it.
+        failure: what the engine does wrong on the golden inputs, if this machine could run it, or
+            that its attention is not fused, where that was asked for.
+        engine: as it was built here; None if it was not.
     """
 
     folder: Path
@@ -35,6 +38,7 @@ class ExportOutcome:
     statistics: dict[str, int]
     engine_note: str | None
     failure: GateFailed | None = None
+    engine: EngineBuild | None = None
 
     def comparison(self) -> list[dict[str, Any]]:
         """One row an artifact, the checkpoint first: accuracy, size, latency where it runs here."""
@@ -86,6 +90,7 @@ class ExportOutcome:
             "advice": self.advice,
             "graph": self.statistics,
             "next_step": self.engine_note,
+            "attention": self.engine.fusion.model_dump(mode="json") if self.engine else None,
         }
 
     def raise_if_failed(self) -> None:

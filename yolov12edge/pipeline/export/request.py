@@ -23,6 +23,7 @@ class ExportRequest:
         data: data.yaml whose val split judges the result.
         build, verify, bench: whether to run these stages.
         fresh: take nothing that an earlier run worked out.
+        require_fused: fail where an attention block of the engine is not one kernel.
     """
 
     weights: Path | None = None
@@ -45,3 +46,4 @@ class ExportRequest:
     bench: bool = True
     swap_attention: bool = True
     fresh: bool = False
+    require_fused: bool = False

@@ -7,6 +7,7 @@ from typing import Literal
 
 from yolov12edge.documents import Document
 from yolov12edge.engine.inspection import EngineInspection, read_engine_layers
+from yolov12edge.engine.record import record_path, recorded_engine
 from yolov12edge.errors import CheckpointError, EdgeError, UsageError
 from yolov12edge.pipeline.inspect.checkpoint import CheckpointInspection, inspect_checkpoint
 from yolov12edge.pipeline.inspect.onnx import OnnxInspection, inspect_onnx
@@ -34,12 +35,18 @@ class FileState(Document):
 
 
 class RunInspection(Document):
-    """A run folder and whether its files are what the manifest says."""
+    """A run folder and whether its files are what the manifest says.
+
+    Attributes:
+        engine: what its builder made of the network; None where that was not kept.
+    """
 
     kind: Literal["run"] = "run"
     path: str
     manifest: Manifest
     files: list[FileState]
+    engine: EngineInspection | None = None
+    engine_reason: str = ""
 
     @property
     def problem(self) -> EdgeError | None:
@@ -104,4 +111,20 @@ def inspect_run(folder: Path) -> RunInspection:
         readable = state in ("ok", "changed")
         size = (folder / name).stat().st_size if readable else None
         files.append(FileState(name=name, bytes=size, sha256=digest, state=state))
-    return RunInspection(path=str(folder), manifest=manifest, files=files)
+    engine, reason = _engine_of_run(folder, manifest)
+    return RunInspection(
+        path=str(folder), manifest=manifest, files=files, engine=engine, engine_reason=reason
+    )
+
+
+def _engine_of_run(folder: Path, manifest: Manifest) -> tuple[EngineInspection | None, str]:
+    """What the record beside a run's plan tells, if it is of that plan."""
+    if manifest.engine is None:
+        return None, ""
+    record = record_path(folder / manifest.engine.file)
+    if not record.is_file():
+        return None, ""
+    try:
+        return recorded_engine(record, manifest.engine.sha256)
+    except CheckpointError as error:
+        return None, error.message

@@ -89,7 +89,8 @@ def _facts(found: Inspection) -> Facts:
         plan = found.model_dump(mode="json", exclude={"engine", "engine_reason", "reason"})
         return dict(_flat(plan)) | (_engine(found.engine) if found.engine else {})
     if isinstance(found, RunInspection):
-        return dict(_flat(found.manifest.model_dump(mode="json")))
+        run = dict(_flat(found.manifest.model_dump(mode="json")))
+        return run | (_engine(found.engine) if found.engine else {})
     return dict(_flat(found.model_dump(mode="json")))
 
 

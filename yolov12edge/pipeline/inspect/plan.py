@@ -17,13 +17,11 @@ from yolov12edge.engine.inspection import (
     read_json,
 )
 from yolov12edge.engine.inspector import ask_inspector
-from yolov12edge.errors import EdgeError, UnsupportedError
+from yolov12edge.engine.record import record_path, recorded_engine
+from yolov12edge.errors import CheckpointError, EdgeError, UnsupportedError
 from yolov12edge.files import sha256_file
 from yolov12edge.run.manifest import read_manifest
-from yolov12edge.run.names import (
-    LAYERS_SUFFIX,
-    TIMES_SUFFIX,
-)
+from yolov12edge.run.names import TIMES_SUFFIX
 from yolov12edge.runtime import tensorrt, tensorrt_rtx
 from yolov12edge.runtime.cuda import find_gpus
 from yolov12edge.runtime.plan_file import PlanHeader, read_plan, read_plan_header
@@ -35,8 +33,6 @@ from yolov12edge.runtime.plan_origin import (
     check_version,
     plan_origin,
 )
-
-# Files beside engine.plan: engine.plan.layers.json, engine.plan.times.json.
 
 
 class PlanInspection(Document):
@@ -89,7 +85,7 @@ def inspect_plan(
     digest = hashlib.sha256(plan).hexdigest()
     origin = plan_origin(path, header, digest)
     runs_here, reason = _runs_here(path, header, origin)
-    engine, engine_reason = _engine(path, header.backend, runs_here, layers, times)
+    engine, engine_reason = _engine(path, digest, header.backend, runs_here, layers, times)
     return PlanInspection(
         path=str(path),
         bytes=path.stat().st_size,
@@ -119,16 +115,25 @@ def engine_information(path: Path) -> str:
 
 
 def _engine(
-    path: Path, backend: str, runs_here: bool, layers: Path | None, times: Path | None
+    path: Path,
+    digest: str,
+    backend: str,
+    runs_here: bool,
+    layers: Path | None,
+    times: Path | None,
 ) -> tuple[EngineInspection | None, str]:
-    beside = path.with_name(path.name + LAYERS_SUFFIX)
     profile = path.with_name(path.name + TIMES_SUFFIX)
-    found = layers or (beside if beside.is_file() else None)
     times = times or (profile if profile.is_file() else None)
-    if found is not None:
-        return read_engine_layers(found, times), f"told by {found}"
+    if layers is not None:
+        return read_engine_layers(layers, times), f"told by {layers}"
+    record = record_path(path)
+    if record.is_file():
+        try:
+            return recorded_engine(record, digest, times)
+        except CheckpointError as error:
+            return None, error.message
     if not runs_here:
-        return None, f"pass --layers FILE, or put it beside the plan as {beside.name}"
+        return None, f"pass --layers FILE, or put it beside the plan as {record.name}"
     try:
         document = json.loads(engine_information(path), strict=False)
         known = parse_times(read_json(times), str(times)) if times else {}

@@ -134,7 +134,12 @@ def _run(found: RunInspection) -> RenderableType:
             "verified": "yes, the drift gate passed" if manifest.verified else "no",
         },
     )
-    return spaced([facts, _files(found)])
+    parts: list[RenderableType] = [facts, _files(found)]
+    if found.engine is not None:
+        parts.append(render_engine(found.engine, f"layers, {found.engine_reason}"))
+    elif found.engine_reason:
+        parts.append(Text(f"layers: {found.engine_reason}"))
+    return spaced(parts)
 
 
 def _files(found: RunInspection) -> Table:

@@ -49,10 +49,16 @@ def _facts(found: EngineInspection) -> dict[str, str]:
     seen = f"{found.fused} of {len(found.attention)} attention blocks"
     unseen = f"{found.mha_kernels} kernels for a whole attention; to which block they belong is "
     return {
-        "layers": f"{len(found.layers)}" + _ms(found.ms, ", {} ms one by one"),
+        "layers": ""
+        if found.touched_bytes is not None and found.ms is None
+        else f"{len(found.layers)}" + _ms(found.ms, ", {} ms one by one"),
         "detail": "" if found.detailed else _NAMES_ONLY,
         "precision": _shares(found.precisions),
         "fused": seen if found.attention else unseen + "not told" if found.mha_kernels else "",
+        "kernels": _kernels(found),
+        "movers": _movers(found),
+        "convolutions": _shares(found.convolutions),
+        "streams": f"{found.streams}, {found.waits} waits" if found.streams else "",
         "reformats": f"{found.reformats}, and {found.quantizers} Q/DQ left standing"
         + _ms(found.reformat_ms, ", {} ms together"),
         "weights": readable_size(found.weight_bytes) if found.weight_bytes else "",
@@ -72,20 +78,71 @@ def _attention(blocks: list[AttentionFusion]) -> Table:
     table.add_column("block", overflow="fold")
     table.add_column("fusion", no_wrap=True)
     add_numbers(table, "kernels", "ms")
+    missed = any(block.missed for block in blocks)
+    if missed:
+        table.add_column("instead of one", overflow="fold")
     for block in blocks:
         fusion = Text(block.fusion, _STYLES[block.fusion])
-        table.add_row(escape(block.name), fusion, str(block.kernels), _ms(block.ms))
+        more = [escape(block.missed)] if missed else []
+        table.add_row(escape(block.name), fusion, str(block.kernels), _ms(block.ms), *more)
     return table
 
 
 def _blocks(found: EngineInspection) -> Table:
     table = new_table("by model block")
+    if found.touched_bytes is not None:
+        return _by_bytes(table, found)
     table.add_column("block", no_wrap=True)
     table.add_column("precision", overflow="fold")
     add_numbers(table, "layers", "moves", "weights", "written", "ms", "share")
     for block in found.blocks:
         table.add_row(block.block, *_cells(block, found.ms))
     return table
+
+
+def _by_bytes(table: Table, found: EngineInspection) -> Table:
+    """What each block touches and moves, where every tensor is told."""
+    timed = found.ms is not None
+    table.add_column("block", no_wrap=True)
+    table.add_column("convolutions", overflow="fold")
+    table.add_column("attention", no_wrap=True)
+    add_numbers(table, "kernels", "movers", "MB", "moved", *(["ms"] if timed else []))
+    for block in found.blocks:
+        table.add_row(
+            block.block,
+            ", ".join(f"{count} {name}" for name, count in block.convolutions.items()) or "-",
+            _fused(found, block.block),
+            str(block.layers),
+            str(block.movers),
+            _megabytes(block.touched_bytes),
+            _megabytes(block.moved_bytes),
+            *([_ms(block.ms) or "-"] if timed else []),
+        )
+    return table
+
+
+def _fused(found: EngineInspection, block: str) -> Text:
+    own = [one for one in found.attention if one.name.startswith(f"{block}.")]
+    fused = sum(one.fusion == "fused" for one in own)
+    style = "green" if fused == len(own) else "bold red"
+    return Text(f"{fused} of {len(own)} fused", style) if own else Text("")
+
+
+def _megabytes(size: int | None) -> str:
+    return "-" if size is None else f"{size / 1e6:.1f}"
+
+
+def _kernels(found: EngineInspection) -> str:
+    if not found.detailed or found.touched_bytes is None:
+        return f"{found.kernels}" if found.detailed else ""
+    return f"{found.kernels}, {_megabytes(found.touched_bytes)} MB touched"
+
+
+def _movers(found: EngineInspection) -> str:
+    if not found.detailed:
+        return ""
+    moved = "" if found.moved_bytes is None else f", {_megabytes(found.moved_bytes)} MB"
+    return f"{found.movers} kernels that only move, convert or add up{moved}"
 
 
 def _cells(block: BlockCost, total: float | None) -> list[str]:

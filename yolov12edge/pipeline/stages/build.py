@@ -8,10 +8,11 @@ from typing import Any
 
 from yolov12edge.download import cache_folder
 from yolov12edge.engine import BatchRange, BuildOptions, EngineBuild
+from yolov12edge.engine.record import record_path
 from yolov12edge.errors import EdgeError
 from yolov12edge.files import sha256_file, write_json
 from yolov12edge.run.manifest import Manifest, read_manifest
-from yolov12edge.run.names import SIDECAR_SUFFIX
+from yolov12edge.run.names import LAYERS_SUFFIX, SIDECAR_SUFFIX
 from yolov12edge.run.recipe import Recipe
 
 SIDECAR_SCHEMA_VERSION = 1
@@ -62,8 +63,12 @@ def record_build(onnx: Path, built: EngineBuild) -> Path:
         write_json(sidecar, document | {"onnx": {"file": onnx.name, "sha256": sha256_file(onnx)}})
         return sidecar
     sidecar.unlink(missing_ok=True)
-    replaced = manifest.engine.file if manifest.engine is not None else None
-    files = {name: digest for name, digest in manifest.files.items() if name != replaced}
+    replaced = manifest.engine.file if manifest.engine is not None else built.path.name
+    stale = {name for plan in (replaced, built.path.name) for name in (plan, plan + LAYERS_SUFFIX)}
+    files = {name: digest for name, digest in manifest.files.items() if name not in stale}
+    record = record_path(built.path)
+    if record.is_file():
+        files[record.name] = sha256_file(record)
     updated = manifest.model_copy(
         update={
             "engine": built.section(),

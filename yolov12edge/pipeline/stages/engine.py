@@ -69,7 +69,22 @@ def build_step(
         f"{PLAN_FILE}: {recipe.backend} {engine.version} for {sms}, "
         f"{readable_size(engine.size)} in {engine.seconds:.1f} s"
     )
+    fusion = engine.fusion
+    voice.info(fusion.text)
+    for warning in fusion.warnings:
+        voice.warn(warning)
     return Built(engine)
+
+
+def refuse_unfused(built: Built | NotBuilt) -> GateFailed | None:
+    """What to refuse an engine for, where every attention block has to be one kernel."""
+    if isinstance(built, Built):
+        return built.engine.fusion.refusal
+    return GateFailed(
+        f"whether attention is fused was not seen: no engine was built, {built.reason}",
+        "name a target whose engine can be built here (yolov12edge doctor), or leave out "
+        "--require-fused",
+    )
 
 
 def try_engine(built: Built | NotBuilt) -> Trial:

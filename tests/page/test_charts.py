@@ -9,7 +9,14 @@ import pytest
 
 from tests.page.pages import ReadPage
 from yolov12edge.page import Chart, Page, Section, Verdict, render_page
-from yolov12edge.page.charts import Bar, LatencyRange, class_bars, latency_ranges
+from yolov12edge.page.charts import (
+    Bar,
+    BlockTraffic,
+    LatencyRange,
+    block_traffic,
+    class_bars,
+    latency_ranges,
+)
 
 pytest.importorskip("matplotlib")
 SVG = "{http://www.w3.org/2000/svg}"
@@ -42,10 +49,21 @@ def test_medians_are_written_and_names_are_kept() -> None:
     assert {"checkpoint", "model.onnx", "4.12", "2.00", "ms a call"} <= set(words)
 
 
+def test_what_is_moved_stands_behind_what_is_computed() -> None:
+    svg = block_traffic([BlockTraffic("model.6", 20, 10, "4 of 4 fused"), BlockTraffic("b", 5, 0)])
+    computed, shorter, _ = widths(svg, "first")
+    moved, nothing, _ = widths(svg, "second")
+    assert [moved / computed, shorter / computed] == pytest.approx([0.5, 0.25], rel=1e-3)
+    assert nothing == 0
+    words = [element.text for element in ElementTree.fromstring(svg).iter(SVG + "text")]
+    assert {"model.6", "4 of 4 fused", "MB touched by one inference"} <= set(words)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -3.0, 1e300, None])
 def test_any_number_is_drawn(value: float | None) -> None:
     ElementTree.fromstring(class_bars([Bar("a", value, value)], "x", "y"))
     length = value or 0.0
+    ElementTree.fromstring(block_traffic([BlockTraffic("a", length, length)]))
     ElementTree.fromstring(latency_ranges([LatencyRange("a", length, length, length, length)]))
 
 

@@ -42,6 +42,7 @@ _STYLE: dict[Any, Any] = {
 _WIDTH = 7.2
 _LONGEST_NAME = 24
 _LONGEST_TIME = 1e7
+_MOST_MEGABYTES = 1e7
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,16 @@ class LatencyRange:
     p50: float
     p90: float
     p99: float
+
+
+@dataclass(frozen=True)
+class BlockTraffic:
+    """A block of a network with the MB that its kernels touch, and a mark to write behind it."""
+
+    name: str
+    computed: float
+    moved: float
+    mark: str = ""
 
 
 def can_draw() -> bool:
@@ -107,6 +118,25 @@ def latency_ranges(ranges: Sequence[LatencyRange]) -> str:
         axes.set_xlabel("ms a call")
 
     return _draw([one.name for one in ranges], 0.5, draw)
+
+
+def block_traffic(blocks: Sequence[BlockTraffic]) -> str:
+    """A bar a block: what computing kernels touch, and behind it what is moved only."""
+
+    def draw(axes: Axes) -> None:
+        places = np.arange(len(blocks))
+        computed = np.array([_limited(block.computed, _MOST_MEGABYTES) for block in blocks])
+        moved = np.array([_limited(block.moved, _MOST_MEGABYTES) for block in blocks])
+        axes.barh(places, computed, 0.7, color=_FIRST, label="computed")
+        axes.barh(places, moved, 0.7, left=computed, color=_SECOND, label="moved")
+        for place, block in enumerate(blocks):
+            end = (computed[place] + moved[place], place)
+            axes.annotate(block.mark, end, (4, 0), textcoords="offset points", va="center")
+        axes.set_xlim(0, max(1.25 * float((computed + moved).max(initial=0)), 0.1))
+        axes.set_xlabel("MB touched by one inference")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderpad=0)
+
+    return _draw([block.name for block in blocks], 0.22, draw)
 
 
 def _limited(value: float | None, most: float) -> float:

@@ -15,10 +15,10 @@ from yolov12edge.page import Note, Page, Section, render_page
 from yolov12edge.pipeline.report.bench import bench_section
 from yolov12edge.pipeline.report.documents import RunDocuments, read_run
 from yolov12edge.pipeline.report.drift import comparison_section, drift_section
+from yolov12edge.pipeline.report.engine import engine_section
 from yolov12edge.pipeline.report.pictures import pictures_section
 from yolov12edge.pipeline.report.run import (
     calibration_section,
-    engine_section,
     precision_section,
     provenance_section,
 )

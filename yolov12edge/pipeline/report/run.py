@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter, defaultdict
-from pathlib import Path
 
-from yolov12edge.errors import EdgeError
 from yolov12edge.files import readable_size
-from yolov12edge.page import Block, Cell, Column, Command, Fields, Items, Note, Section, Table
+from yolov12edge.page import Block, Cell, Column, Fields, Items, Note, Section, Table
 from yolov12edge.pipeline.report.documents import RunDocuments
 from yolov12edge.pipeline.report.text import NOTHING, count, items
 from yolov12edge.run.manifest import CalibrationSection
-from yolov12edge.run.names import PLAN_FILE
-from yolov12edge.run.recipe import Recipe, load_recipe
 
 _MOST_RULES = 60
 
@@ -107,51 +102,6 @@ def _images(section: CalibrationSection) -> str:
     if not section.held_back:
         return str(section.images)
     return f"{section.images}, and {section.held_back} more held back to choose the method"
-
-
-def engine_section(run: RunDocuments) -> Section:
-    """The engine, or why there is none and what to run on the device."""
-    manifest = run.manifest
-    target, engine = manifest.target, manifest.engine
-    recipe = _recipe(target.name)
-    sm = ", ".join(f"SM{one}" for one in target.sm)
-    wanted = " ".join(filter(None, (target.backend, target.version, sm)))
-    title = f"{target.name}: {recipe.title}" if recipe else target.name
-    rows: list[tuple[str, Cell | str]] = [("target", title), ("for", wanted)]
-    blocks: list[Block] = []
-    if engine is not None:
-        built = ", ".join(f"SM{one}" for one in engine.sm)
-        rows += [
-            ("engine", f"{engine.file}, {readable_size(engine.bytes)}"),
-            ("built with", f"{engine.backend} {engine.version} for {built}"),
-            ("SHA-256", Cell(engine.sha256, code=True)),
-        ]
-        blocks += [Fields(tuple(rows)), _verify(run.folder / engine.file, "verify it")]
-        return Section("engine", "Engine", tuple(blocks), "built")
-    rows.append(("no engine", manifest.reason or "the manifest does not say why"))
-    blocks.append(Fields(tuple(rows)))
-    if recipe is not None and recipe.builds_engine:
-        plan = run.folder / PLAN_FILE
-        command = recipe.build_command(run.artifact, plan, manifest.precision.name)
-        if command is not None:
-            blocks += [
-                Command(command, "On the device, build it:"),
-                _verify(plan, "then verify it"),
-            ]
-    return Section("engine", "Engine", tuple(blocks), "none")
-
-
-def _recipe(name: str) -> Recipe | None:
-    """A recipe that comes with the package; those of users are files that may be elsewhere."""
-    try:
-        return None if name.endswith((".yaml", ".yml")) else load_recipe(name)
-    except EdgeError:
-        return None
-
-
-def _verify(plan: Path, what: str) -> Command:
-    command = f"yolov12edge verify {shlex.quote(str(plan))} --data data.yaml"
-    return Command(command, f"On the device, {what}:")
 
 
 def provenance_section(run: RunDocuments) -> Section:

@@ -62,12 +62,20 @@ def test_a_laptop_without_a_gpu_builds_rtx_plans_and_runs_onnx(
     assert found["cpu-onnxruntime"].summary == "build and run"
     assert found["rtx-ampere"].summary == "build"
     assert found["rtx-ampere"].reason == "this machine has no NVIDIA GPU"
+    assert "builds for SM75, SM80, SM86" in report.kernels
+    assert report.kernels.endswith("here, and tells what kernels the engine has")
     assert DoctorReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_without_a_builder_nobody_tells_of_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(monkeypatch, (), tensorrt=None, tensorrt_rtx=None)
+    assert examine().kernels == 'no builder here tells of any: pip install "yolov12edge[rtx]"'
 
 
 def test_an_orin_with_jetpack_6_does_its_own_targets(monkeypatch: pytest.MonkeyPatch) -> None:
     machine(monkeypatch, (ORIN,), tensorrt="10.3.0", tensorrt_rtx=None)
     found = states(examine())
+    assert examine().kernels.startswith("TensorRT 10.3.0 builds for SM87 here")
     for name in ("orin-nano", "orin-nx", "agx-orin", "tensorrt-local"):
         assert found[name].summary == "build and run", name
     assert found["xavier-nx"].summary == "neither"

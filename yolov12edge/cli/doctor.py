@@ -61,6 +61,7 @@ def _render(report: DoctorReport) -> RenderableType:
         *(gpus or ["GPU: none with an NVIDIA driver"]),
         f"ONNX Runtime from: {', '.join(_onnxruntime(report)) or 'nowhere'}",
         f"judge: {report.judge.reason}",
+        f"kernels: {report.kernels}",
         *(f"warning: {warning}" for warning in report.warnings),
     ]
     return spaced([runtimes, targets, Text("\n".join(lines))])

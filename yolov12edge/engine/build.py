@@ -110,6 +110,22 @@ def builder_available(
     return True, f"{api.title} {installed} {where}"
 
 
+def kernels_told() -> str:
+    """What this machine's builders tell of the kernels that they make, in one line."""
+    told = []
+    for backend in PLAN_BACKENDS:
+        try:
+            api = _builder_api(backend)
+        except UnsupportedError:
+            continue
+        sms = ", ".join(f"SM{sm}" for sm in api.capabilities())
+        told.append(
+            f"{api.title} {api.library.__version__} builds for {sms} here, and tells what kernels "
+            "the engine has"
+        )
+    return "; ".join(told) or 'no builder here tells of any: pip install "yolov12edge[rtx]"'
+
+
 def _record(
     api: BuilderApi,
     backend: PlanBackend,

@@ -35,6 +35,9 @@ class BuilderApi(Protocol):
     def network_flags(self, options: BuildOptions) -> int:
         """Flags for Builder.create_network."""
 
+    def capabilities(self) -> tuple[int, ...]:
+        """GPU architectures that it can build for here, 86 for SM 8.6."""
+
     def check_capabilities(self, wanted: tuple[int, ...]) -> None:
         """Raise UnsupportedError unless it can build for these GPU architectures here."""
 

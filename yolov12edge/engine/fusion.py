@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -32,8 +34,13 @@ class FusionReport(Document):
 
     @property
     def warnings(self) -> list[str]:
-        """A line for each block that is split."""
-        return [f"attention is split: {_told(block)}" for block in self.split]
+        """A line for each pattern by which blocks are split, with the blocks."""
+        blocks: dict[str, list[str]] = defaultdict(list)
+        for block in self.split:
+            blocks[block.missed].append(block.name)
+        return [
+            f"attention is split: {_listed(names)}, {missed}" for missed, names in blocks.items()
+        ]
 
     @property
     def refusal(self) -> GateFailed | None:
@@ -46,9 +53,9 @@ class FusionReport(Document):
                 "build with TensorRT-RTX and --profiling-verbosity detailed, or leave out "
                 "--require-fused",
             )
-        more = f" (and {len(self.split) - 1} more)" if len(self.split) > 1 else ""
+        missed = self.split[0].missed
         return GateFailed(
-            f"attention is not fused: {_told(self.split[0])}{more}",
+            f"attention is not fused: {_listed([block.name for block in self.split])}, {missed}",
             "export with --fp16 and without --no-swap-attention, or leave out --require-fused",
         )
 
@@ -95,5 +102,5 @@ def _unseen(reason: str) -> FusionReport:
     return FusionReport(verdict="not seen", text=f"attention: not seen: {reason}")
 
 
-def _told(block: AttentionFusion) -> str:
-    return f"{block.name}, {block.missed}" if block.missed else block.name
+def _listed(names: Sequence[str]) -> str:
+    return f"{names[0]} and {len(names) - 1} more" if len(names) > 1 else names[0]

@@ -20,6 +20,7 @@ from yolov12edge.engine.inspection import (
     parse_times,
     read_json,
 )
+from yolov12edge.errors import CheckpointError
 from yolov12edge.files import write_bytes
 from yolov12edge.run.names import LAYERS_SUFFIX
 
@@ -50,9 +51,10 @@ class BuildRecord(OpenDocument):
 
     def inspect(self, path: Path) -> EngineInspection | None:
         """Its layers with sums; None where nothing could be read."""
-        if not self.Layers:
+        try:
+            return inspect_layers({"Layers": self.Layers}, str(path))
+        except CheckpointError:
             return None
-        return inspect_layers({"Layers": self.Layers}, str(path))
 
 
 def new_record(

@@ -82,6 +82,10 @@ class TensorRT:
             return 1 << int(flags.STRONGLY_TYPED)
         return 0
 
+    def capabilities(self) -> tuple[int, ...]:
+        """The GPU at hand."""
+        return (self.gpu.compute_capability,)
+
     def check_capabilities(self, wanted: tuple[int, ...]) -> None:
         """TensorRT builds for the GPU at hand.
 

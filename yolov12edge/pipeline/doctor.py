@@ -11,6 +11,7 @@ from typing import Literal
 from yolov12edge.bench.environment import installed_libraries
 from yolov12edge.documents import Document
 from yolov12edge.engine import builder_available
+from yolov12edge.engine.build import kernels_told
 from yolov12edge.errors import UnsupportedError
 from yolov12edge.libraries import load_onnxruntime, onnxruntime_distributions
 from yolov12edge.run.recipe import Recipe, list_recipes, load_recipe
@@ -76,6 +77,7 @@ class DoctorReport(Document):
 
     Attributes:
         libraries: versions of the installed distributions that matter.
+        kernels: what builders here tell of the kernels that an engine gets, in one line.
         warnings: what works now and will not for long, one line each.
     """
 
@@ -87,6 +89,7 @@ class DoctorReport(Document):
     gpus: tuple[GpuFound, ...]
     judge: JudgeState
     targets: tuple[TargetState, ...]
+    kernels: str
     warnings: tuple[str, ...] = ()
 
     def missing(self, asked: Sequence[str]) -> tuple[str, ...]:
@@ -137,6 +140,7 @@ def examine(targets: Sequence[str] | None = None) -> DoctorReport:
         ),
         judge=_judge(states["onnxruntime"]),
         targets=tuple(_target(recipe, states[recipe.backend], gpus) for recipe in recipes),
+        kernels=kernels_told(),
         warnings=_warnings(distributions),
     )
 

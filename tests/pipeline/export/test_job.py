@@ -280,6 +280,10 @@ def test_fp16_and_a_plan(
     engine = manifest["engine"]
     assert engine["sha256"] == manifest["files"]["engine.plan"] == sha256(out / "engine.plan")
     assert engine["sm"] == [86]
+    assert "engine.plan.layers.json" in manifest["files"]
+    attention = outcome.document["attention"]
+    assert (attention["verdict"], attention["blocks"]) == ("fused", 8)
+    assert attention["text"] in outcome.err
     assert (out / "engine.plan").read_bytes()[:4] == b"vtrt"
     assert list(outcome.document["drift"]) == ["model.onnx", "model.fp16.onnx"]
     half = onnx.load(out / "model.fp16.onnx")
@@ -300,3 +304,15 @@ def test_fp16_and_a_plan(
     )
     assert alone.code == 0, alone.err
     assert sha256(tmp_path / "alone.onnx") == sha256(out / "model.fp16.onnx")
+
+
+def test_fused_attention_cannot_be_required_where_nothing_is_built(
+    quick: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    fails(
+        quick("--no-verify", "--out", out, "--require-fused"),
+        6,
+        "whether attention is fused was not seen: no engine was built",
+    )
+    assert (out / "model.onnx").is_file(), "the run is kept, to be looked at"

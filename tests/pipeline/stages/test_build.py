@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,36 @@ def test_a_build_in_a_run_folder_brings_its_manifest_up_to_date(
         assert document["engine"]["optimization_level"] == level
         assert manifest.reason is None
         assert changed_files(folder, manifest) == {}
+        assert {"engine.plan", "engine.plan.layers.json"} <= manifest.files.keys()
         plan = examine_plan(folder / "engine.plan", "tensorrt_rtx")
         assert plan.notes == ()
         assert plan.origin.compute_capabilities == (89,)
     assert not (folder / "engine.plan.json").exists()
+
+
+def test_a_build_that_tells_nothing_leaves_no_old_record(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build(capsys, folder / "model.onnx")
+    assert build(capsys, folder / "model.onnx", "--profiling-verbosity", "none")
+    manifest = read_manifest(folder)
+    assert "engine.plan.layers.json" not in manifest.files
+    assert not (folder / "engine.plan.layers.json").exists()
+    assert changed_files(folder, manifest) == {}
+
+
+def test_run_folders_are_compared_by_their_engines_too(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder, tmp_path / "other")
+    build(capsys, folder / "model.onnx")
+    outcome = run(capsys, "inspect", folder, "--diff", tmp_path / "other", "--json")
+    facts = {row["fact"]: (row["before"], row["after"]) for row in outcome.document["differences"]}
+    assert facts["kernels"][0] is None
+    assert facts["kernels"][1] > 100
+    shown = run(capsys, "inspect", folder)
+    assert "told by the builder log, engine.plan.layers.json" in shown.out
+    assert max(map(len, shown.out.splitlines())) <= 80 + len(str(folder))
 
 
 def test_a_plan_elsewhere_gets_a_sidecar(

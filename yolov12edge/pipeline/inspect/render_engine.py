@@ -59,12 +59,23 @@ def _facts(found: EngineInspection) -> dict[str, str]:
         "movers": _movers(found),
         "convolutions": _shares(found.convolutions),
         "streams": f"{found.streams}, {found.waits} waits" if found.streams else "",
-        "reformats": f"{found.reformats}, and {found.quantizers} Q/DQ left standing"
-        + _ms(found.reformat_ms, ", {} ms together"),
+        **_moves(found),
         "weights": readable_size(found.weight_bytes) if found.weight_bytes else "",
         "activations": f"{readable_size(found.activation_bytes)} written by all layers"
         if found.activation_bytes
         else "",
+    }
+
+
+def _moves(found: EngineInspection) -> dict[str, str]:
+    standing = f"{found.quantizers} Q/DQ left standing"
+    together = _ms(found.reformat_ms, ", {} ms together")
+    if found.touched_bytes is None or together:
+        return {"reformats": f"{found.reformats}, and {standing}{together}"}
+    return {
+        "Q/DQ": f"{found.quantizers} kernels left standing"
+        if found.quantizers
+        else "none left standing"
     }
 
 
@@ -77,14 +88,15 @@ def _attention(blocks: list[AttentionFusion]) -> Table:
     table = new_table("attention")
     table.add_column("block", overflow="fold")
     table.add_column("fusion", no_wrap=True)
-    add_numbers(table, "kernels", "ms")
+    timed = any(block.ms is not None for block in blocks)
+    add_numbers(table, "kernels", *(["ms"] if timed else []))
     missed = any(block.missed for block in blocks)
     if missed:
         table.add_column("instead of one", overflow="fold")
     for block in blocks:
         fusion = Text(block.fusion, _STYLES[block.fusion])
-        more = [escape(block.missed)] if missed else []
-        table.add_row(escape(block.name), fusion, str(block.kernels), _ms(block.ms), *more)
+        more = [_ms(block.ms)] * timed + [escape(block.missed)] * missed
+        table.add_row(escape(block.name), fusion, str(block.kernels), *more)
     return table
 
 

@@ -57,11 +57,14 @@ def _seen(engine: EngineInspection | None, reason: str) -> list[tuple[str, Cell 
         return [("inside", reason)] if reason else []
     blocks = len(engine.attention)
     state: State = "good" if engine.fused == blocks else "bad"
+    told = Cell(f"{engine.fused} of {blocks} fused", state) if blocks else Cell("not seen", "muted")
     rows: list[tuple[str, Cell | str]] = [
-        ("attention", Cell(f"{engine.fused} of {blocks} fused", state)),
+        ("attention", told),
         ("kernels", f"{engine.kernels}, of which {engine.movers} only move, convert or add up"),
-        ("convolutions", ", ".join(f"{n} {kind}" for kind, n in engine.convolutions.items())),
     ]
+    if engine.convolutions:
+        types = (f"{number} {kind}" for kind, number in engine.convolutions.items())
+        rows.append(("convolutions", ", ".join(types)))
     split = next((block for block in engine.attention if block.fusion != "fused"), None)
     if split is not None:
         rows.insert(1, ("the first that is not", f"{split.name}: {split.missed or split.fusion}"))

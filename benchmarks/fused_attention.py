@@ -1,0 +1,87 @@
+"""Whether TensorRT-RTX fuses attention: every scale, layout, size, batch and architecture, no GPU.
+
+    python benchmarks/fused_attention.py
+    python benchmarks/fused_attention.py --scales n --sizes 320 640 --layouts v1
+
+Weights are random: kernels depend on types and shapes. What is not fused is named below the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import conditions, half_precision
+
+from yolov12edge import build_model
+from yolov12edge.engine import BatchRange, BuildOptions, build_engine
+from yolov12edge.engine.fusion import FusionReport
+from yolov12edge.export import ExportOptions, export_onnx
+from yolov12edge.runtime.tensorrt_rtx import load_library
+
+ARCHITECTURES = (75, 86, 89, 120)
+RANGE = BatchRange(1, 2, 4)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One graph.
+
+    Attributes:
+        dynamic: its batch is 1 to 4, else 1.
+    """
+
+    scale: str
+    layout: str
+    size: int
+    dynamic: bool
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--scales", nargs="+", default=list("nsmlx"), choices=list("nsmlx"))
+    parser.add_argument("--layouts", nargs="+", default=["turbo", "v1"], choices=["turbo", "v1"])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[320, 640, 1280])
+    options = parser.parse_args()
+    print(f"{conditions()}, tensorrt-rtx {load_library().__version__}\n")
+    print(
+        "| scale | layout | size | batch | " + " | ".join(f"SM{sm}" for sm in ARCHITECTURES) + " |"
+    )
+    print("|---|---|---|---|" + "---|" * len(ARCHITECTURES))
+    missed: list[str] = []
+    for words in itertools.product(options.scales, options.layouts, options.sizes, (False, True)):
+        case = Case(*words)
+        with tempfile.TemporaryDirectory() as folder:
+            graph = write_graph(case, Path(folder))
+            seen = {sm: look(case, graph, sm) for sm in ARCHITECTURES}
+        cells = [case.scale, case.layout, str(case.size), str(RANGE) if case.dynamic else "1"]
+        print(f"| {' | '.join([*cells, *map(said, seen.values())])} |", flush=True)
+        missed += [f"{case}, SM{sm}: {line}" for sm, one in seen.items() for line in one.warnings]
+    print("\n" + ("\n".join(missed) or "Nothing is split."))
+
+
+def said(found: FusionReport) -> str:
+    return found.text if found.verdict == "not seen" else f"{found.fused} of {found.blocks}"
+
+
+def write_graph(case: Case, folder: Path) -> Path:
+    """Its ONNX file in FP16."""
+    path = folder / "model.fp16.onnx"
+    batch = None if case.dynamic else 1
+    model = build_model(case.scale, case.layout).eval()
+    export_onnx(model, path, ExportOptions(case.size, case.size, batch=batch))
+    half_precision(path, path)
+    return path
+
+
+def look(case: Case, graph: Path, sm: int) -> FusionReport:
+    """What the builder makes of it for one architecture."""
+    options = BuildOptions(compute_capabilities=(sm,), batch=RANGE if case.dynamic else None)
+    return build_engine(graph, graph.with_name("engine.plan"), "tensorrt_rtx", options).fusion
+
+
+if __name__ == "__main__":
+    main()

@@ -114,6 +114,7 @@ def test_an_unknown_log_is_said_to_be_unknown(
     seen = call("inspect", tmp_path / "e.plan")
     assert seen.code == 0
     assert "not known: not seen: of another form" in " ".join(seen.out.split())
+    fails(call("inspect", tmp_path / "e.plan.layers.json"), 4, "not seen: of another form")
     words = ("--target", "rtx-ampere", "--out", tmp_path / "e.plan", "--require-fused")
     fails(call("build", graphs["packed"], *words), 6, "whether attention is fused was not seen")
 
@@ -136,6 +137,22 @@ def test_require_fused_refuses_a_split_attention_and_keeps_the_plan(
         "text": "attention: 8 of 8 fused (SM86)",
         "split": [],
     }
+
+
+def test_a_dynamic_batch_has_kernels_but_no_bytes(tmp_path: Path, call: Run) -> None:
+    pytest.importorskip("modelopt")
+    float32, half = tmp_path / "model.onnx", tmp_path / "model.fp16.onnx"
+    export_onnx(lively_model("n", num_classes=3), float32, ExportOptions(64, 64, batch=None))
+    convert_to_fp16(float32, half, [probe_picture(64, 64)[0]])
+    words = ("--target", "rtx-ampere", "--batch", "1:2:4", "--out", tmp_path / "engine.plan")
+    assert "attention: 8 of 8 fused (SM86)" in call("build", half, *words).out
+    engine = call("inspect", tmp_path / "engine.plan", "--json").document["engine"]
+    assert engine["kernels"] > 100
+    assert (engine["touched_bytes"], engine["moved_bytes"]) == (None, None)
+    text = call("inspect", tmp_path / "engine.plan").out
+    assert "4 of 4 fused" in text
+    assert "MB touched" not in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_a_record_of_another_plan_is_not_used(

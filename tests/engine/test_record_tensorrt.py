@@ -12,6 +12,7 @@ import pytest
 
 from tests.engine.guarded import VERSIONS
 from tests.engine.test_tensorrt_versions import ORIN, library
+from tests.engine.test_tensorrt_versions import build as build_with
 from yolov12edge.engine import build, build_engine, plan
 from yolov12edge.engine.build_log import BuildLog
 from yolov12edge.engine.tensorrt import TensorRT
@@ -49,6 +50,15 @@ def test_the_engine_inspector_is_asked_where_the_log_says_nothing(
     assert (document["seen_in"], document["backend"]) == ("engine inspector", "tensorrt")
     assert (document["sm"], document["plan_sha256"]) == ([87], built.sha256)
     assert built.fusion.text == "attention: 1 of 1 fused (SM87)"
+
+
+def test_what_a_failed_attempt_listed_is_forgotten(make_onnx: MakeOnnx) -> None:
+    """The list is of the level that built, which here says nothing."""
+    trt = library("10.3.0", fails_at=(None,), says="assert", lists="Layers:\nName: a, LayerType: ")
+    made, said = build_with(trt, make_onnx())
+    assert made.level == 4
+    assert made.log == BuildLog()
+    assert len(said) == 1
 
 
 def test_a_log_of_the_known_form_is_taken(

@@ -34,6 +34,7 @@ NO_DLA_FLAGS = tuple(version for version in VERSIONS if version.startswith("11")
 
 class Severity(enum.Enum):
     ERROR = 1
+    VERBOSE = 4
 
 
 class FakeConfig:
@@ -116,6 +117,7 @@ def library(
     parses: bool = True,
     fails_at: tuple[int | None, ...] = (),
     says: str = "assert",
+    lists: str = "",
 ) -> Any:
     """A `tensorrt` module of `version` that records what it is told in `library.told`.
 
@@ -123,6 +125,7 @@ def library(
         parses: whether the parser takes the file.
         fails_at: optimization levels at which a build fails; None is the default level.
         says: the error it then logs.
+        lists: what it tells of kernels before.
     """
     module: Any = GuardedModule(version)
     guard = module.guard
@@ -157,6 +160,7 @@ def library(
             level = getattr(told.config, "builder_optimization_level", None)
             told.levels.append(level)
             if level in fails_at:
+                self.logger.log(Severity.VERBOSE, lists)
                 self.logger.log(Severity.ERROR, f"Error Code 2: {says}")
                 return None
             return b"plan"

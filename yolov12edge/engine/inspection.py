@@ -60,6 +60,7 @@ class BlockCost(Document):
         precisions: computing layers by precision.
         reformats: layers that only move or convert data, Q/DQ among them.
         movers: kernels beside convolutions and products, see `EngineLayer.mover`.
+        quantizers: Q/DQ that were not fused away.
         convolutions: by the type they run in.
         touched_bytes, moved_bytes: of all kernels and of the movers; None if not told.
     """
@@ -69,6 +70,7 @@ class BlockCost(Document):
     precisions: dict[str, int]
     reformats: int
     movers: int = 0
+    quantizers: int = 0
     convolutions: dict[str, int] = Field(default_factory=dict)
     touched_bytes: int | None = None
     moved_bytes: int | None = None
@@ -358,6 +360,7 @@ def _blocks(layers: Sequence[EngineLayer]) -> list[BlockCost]:
             ),
             reformats=sum(layer.role in ("reformat", "quantize") for layer in group),
             movers=sum(layer.mover for layer in group),
+            quantizers=sum(layer.standing_quantizer for layer in group),
             convolutions=_convolutions(group),
             touched_bytes=_touched(group),
             moved_bytes=_touched([layer for layer in group if layer.mover]),
@@ -369,5 +372,5 @@ def _blocks(layers: Sequence[EngineLayer]) -> list[BlockCost]:
             ),
         )
         for block, group in sorted(grouped.items(), key=lambda item: block_order(item[0]))
-        if any(layer.kind not in WAITING for layer in group)
+        if any(layer.role != "nothing" for layer in group)
     ]

@@ -154,6 +154,8 @@ def parse_layers(document: Any) -> tuple[list[EngineLayer], bool]:
         CheckpointError: it is something else.
     """
     entries = document.get("Layers") if isinstance(document, dict) else document
+    if not entries and isinstance(document, dict) and document.get("unread"):
+        raise CheckpointError(f"not seen: {document['unread']}", "build the plan again")
     if not isinstance(entries, list) or not entries:
         raise CheckpointError("there are no layers in this engine information", _HINT)
     if all(isinstance(entry, str) for entry in entries):

@@ -50,7 +50,7 @@ def _facts(found: EngineInspection) -> dict[str, str]:
     unseen = f"{found.mha_kernels} kernels for a whole attention; to which block they belong is "
     return {
         "layers": ""
-        if found.touched_bytes is not None and found.ms is None
+        if _by_kernel(found) and found.ms is None
         else f"{len(found.layers)}" + _ms(found.ms, ", {} ms one by one"),
         "detail": "" if found.detailed else _NAMES_ONLY,
         "precision": _shares(found.precisions),
@@ -70,7 +70,7 @@ def _facts(found: EngineInspection) -> dict[str, str]:
 def _moves(found: EngineInspection) -> dict[str, str]:
     standing = f"{found.quantizers} Q/DQ left standing"
     together = _ms(found.reformat_ms, ", {} ms together")
-    if found.touched_bytes is None or together:
+    if not _by_kernel(found) or together:
         return {"reformats": f"{found.reformats}, and {standing}{together}"}
     return {
         "Q/DQ": f"{found.quantizers} kernels left standing"
@@ -102,8 +102,8 @@ def _attention(blocks: list[AttentionFusion]) -> Table:
 
 def _blocks(found: EngineInspection) -> Table:
     table = new_table("by model block")
-    if found.touched_bytes is not None:
-        return _by_bytes(table, found)
+    if _by_kernel(found):
+        return _kernels_by_block(table, found)
     table.add_column("block", no_wrap=True)
     table.add_column("precision", overflow="fold")
     add_numbers(table, "layers", "moves", "weights", "written", "ms", "share")
@@ -112,13 +112,19 @@ def _blocks(found: EngineInspection) -> Table:
     return table
 
 
-def _by_bytes(table: Table, found: EngineInspection) -> Table:
-    """What each block touches and moves, where every tensor is told."""
-    timed = found.ms is not None
+def _by_kernel(found: EngineInspection) -> bool:
+    """Whether the kernels are told, as a builder's log tells them: with streams, or all tensors."""
+    return found.touched_bytes is not None or (found.detailed and found.streams > 0)
+
+
+def _kernels_by_block(table: Table, found: EngineInspection) -> Table:
+    """What each block is made of, touches and moves."""
+    timed, standing = found.ms is not None, found.quantizers > 0
     table.add_column("block", no_wrap=True)
     table.add_column("convolutions", overflow="fold")
     table.add_column("attention", no_wrap=True)
-    add_numbers(table, "kernels", "movers", "MB", "moved", *(["ms"] if timed else []))
+    more = ["Q/DQ"] * standing + ["MB", "moved"] + ["ms"] * timed
+    add_numbers(table, "kernels", "movers", *more)
     for block in found.blocks:
         table.add_row(
             block.block,
@@ -126,9 +132,10 @@ def _by_bytes(table: Table, found: EngineInspection) -> Table:
             _fused(found, block.block),
             str(block.layers),
             str(block.movers),
+            *([str(block.quantizers)] * standing),
             _megabytes(block.touched_bytes),
             _megabytes(block.moved_bytes),
-            *([_ms(block.ms) or "-"] if timed else []),
+            *([_ms(block.ms) or "-"] * timed),
         )
     return table
 

@@ -39,6 +39,14 @@ class Case:
     size: int
     dynamic: bool
 
+    @property
+    def batch(self) -> str:
+        """As `build` takes it."""
+        return str(RANGE) if self.dynamic else "1"
+
+    def __str__(self) -> str:
+        return f"{self.scale}, {self.layout}, {self.size} px, batch {self.batch}"
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -57,7 +65,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             graph = write_graph(case, Path(folder))
             seen = {sm: look(case, graph, sm) for sm in ARCHITECTURES}
-        cells = [case.scale, case.layout, str(case.size), str(RANGE) if case.dynamic else "1"]
+        cells = [case.scale, case.layout, str(case.size), case.batch]
         print(f"| {' | '.join([*cells, *map(said, seen.values())])} |", flush=True)
         missed += [f"{case}, SM{sm}: {line}" for sm, one in seen.items() for line in one.warnings]
     print("\n" + ("\n".join(missed) or "Nothing is split."))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -135,7 +136,7 @@ class EngineBuild:
     warnings: tuple[str, ...]
     record: BuildRecord | None = None
 
-    @property
+    @cached_property
     def fusion(self) -> FusionReport:
         """Whether its attention is fused."""
         return attention_fusion(self.record, self.path)

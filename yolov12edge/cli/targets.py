@@ -69,6 +69,8 @@ def _one(recipe: Recipe) -> RenderableType:
         table.add_row("JetPack", escape(recipe.jetpack), "")
     if sms:
         table.add_row("GPU", sms, "")
+    if recipe.gpus:
+        table.add_row("predicted for", ", ".join(recipe.gpus), "the first unless --gpu names one")
     table.add_row("opset", f"{recipe.opset} (up to {recipe.opset_ceiling})", escape(why.opset))
     table.add_row("precision", f"{recipe.precision.default} (of {allowed})", escape(why.precision))
     table.add_row("attention", recipe.attention, escape(why.attention))

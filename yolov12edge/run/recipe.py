@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from yolov12edge.documents import Document
 from yolov12edge.errors import UsageError
+from yolov12edge.run.gpus import list_gpus
 from yolov12edge.run.names import PLAN_BACKENDS, PlanBackend
 
 Backend = Literal["onnxruntime", "openvino", PlanBackend]
@@ -80,6 +81,7 @@ class Recipe(_Strict):
         version: the backend's version that the target has, as far as it matters ("10.3"); None
             where any supported one will do.
         compute_capabilities: GPU architectures, 86 for SM 8.6; empty for a CPU or the GPU at hand.
+        gpus: names of GPUs that times are predicted for, the first where none is asked for.
         opset: the ONNX opset to export.
         opset_ceiling: the newest of the opsets 13 to 21 that this backend version reads.
         precision: default and allowed.
@@ -102,6 +104,7 @@ class Recipe(_Strict):
     compute_capabilities: tuple[Annotated[int, Field(ge=50, le=199)], ...] = Field(
         default=(), strict=False
     )
+    gpus: tuple[str, ...] = Field(default=(), strict=False)
     opset: Opset = 17
     opset_ceiling: Opset
     precision: PrecisionChoice
@@ -124,6 +127,10 @@ class Recipe(_Strict):
             raise ValueError(f"{self.backend} builds nothing: leave out build")
         if self.compute_capabilities and not self.builds_engine:
             raise ValueError(f"{self.backend} has no compute_capabilities")
+        known = {gpu.name: gpu.sm for gpu in list_gpus()}
+        for gpu in self.gpus:
+            if known.get(gpu) not in self.compute_capabilities:
+                raise ValueError(f"gpus: {gpu} is not known, or not of the compute_capabilities")
         if self.build_hint is not None:
             unknown = set(re.findall(r"{(\w*)}", self.build_hint)) - _PLACEHOLDERS
             if unknown:

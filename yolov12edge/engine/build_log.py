@@ -21,7 +21,7 @@ MARK = "LayerType: "
 # What 1.7.1 calls its kernels, and what is no kernel; figures go by these.
 _KINDS = frozenset(
     ("kgen", "runtime_fusion", "runtime_function", "correlation", "deconv", "gemm", "wait",
-     "signal", "shape_call")
+     "signal", "shape_call", "maxpool")
 )  # fmt: skip
 _TYPES = frozenset(
     ("Float", "Half", "BF16", "FP8", "FP4", "Int4", "Int8", "UInt8", "Int32", "Int64", "Bool")

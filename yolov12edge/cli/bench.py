@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -86,6 +86,20 @@ def command(
     profile: Annotated[
         bool, typer.Option("--profile", help="Also time every layer, and sum up by model block.")
     ] = False,
+    predict: Annotated[
+        bool,
+        typer.Option(
+            "--predict",
+            help="Predict instead of timing: plans with the record of their build, no GPU needed; "
+            "of the other options only --vs, --gpu and --out apply.",
+        ),
+    ] = False,
+    gpu: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="NAME", help="GPU to predict for; by default one of the plan's target."
+        ),
+    ] = None,
     imgsz: OpenSizeOption = None,
     images: Annotated[
         Optional[Path],  # noqa: UP045
@@ -110,12 +124,16 @@ def command(
     from yolov12edge.bench.render import render_bench
     from yolov12edge.cli.arguments import parse_image_size
     from yolov12edge.data import find_images, read_image
-    from yolov12edge.files import check_writable, write_json
+    from yolov12edge.files import check_writable
     from yolov12edge.pipeline.stages.bench import open_contender, suppress_all, watched_cores
 
     if out is not None:
         check_writable(out)
     output = Output(json, quiet)
+    paths = [*([vs] if vs else []), *artifacts]
+    if predict or gpu is not None:
+        _predict(paths, gpu, predict, out, output)
+        return
     size = None if imgsz is None else parse_image_size(imgsz)
     settings = Settings(
         batch=batch,
@@ -132,7 +150,6 @@ def command(
         threads=threads,
         seed=seed,
     )
-    paths = [*([vs] if vs else []), *artifacts]
     with contextlib.ExitStack() as stack:
         contenders = []
         for path in paths:
@@ -154,11 +171,28 @@ def command(
             )
         if profile:
             report = _with_profiles(report, contenders)
-    document = report.model_dump(mode="json")
-    text = render_bench(report)
+    _tell(report.model_dump(mode="json"), render_bench(report), out, output)
+
+
+def _tell(document: dict[str, Any], text: object, out: Path | None, output: Output) -> None:
+    from yolov12edge.files import write_json
+
     if out is not None:
         write_json(out, document)
     output.result(document, text)
+
+
+def _predict(
+    paths: list[Path], gpu: str | None, asked: bool, out: Path | None, output: Output
+) -> None:
+    from yolov12edge.errors import UsageError
+    from yolov12edge.pipeline.stages.prediction import predict_plans
+    from yolov12edge.pipeline.stages.render_prediction import render_prediction
+
+    if not asked:
+        raise UsageError("--gpu names a GPU to predict for", "add --predict, or leave it out")
+    report = predict_plans(paths, gpu)
+    _tell(report.model_dump(mode="json"), render_prediction(report), out, output)
 
 
 def _with_profiles(report: BenchReport, contenders: list[Contender]) -> BenchReport:

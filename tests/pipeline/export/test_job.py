@@ -253,6 +253,23 @@ def test_a_dynamic_batch(quick: Run, good: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-3)
 
 
+def test_the_table_tells_a_predicted_time_and_for_which_gpu(quick: Run, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx_bindings")
+    words = ("--no-verify", "--out", tmp_path / "run")
+    text = quick(*words, target="rtx-ampere").out
+    assert "predicted ms" in text
+    assert "predicted for GeForce RTX 3080 10GB, not measured" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_an_open_batch_size_is_not_predicted(quick: Run, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx_bindings")
+    words = ("--no-verify", "--batch", "1:1:4", "--out", tmp_path / "run", "--json")
+    document = quick(*words, target="rtx-ampere").document
+    assert document["prediction"]["kind"] == "not predicted"
+    assert "tensors with an open side: build for one batch size" in document["prediction"]["reason"]
+
+
 def test_fp16_and_a_plan(
     quick: Run, good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,6 +303,12 @@ def test_fp16_and_a_plan(
     assert attention["text"] in outcome.err
     assert (out / "engine.plan").read_bytes()[:4] == b"vtrt"
     assert list(outcome.document["drift"]) == ["model.onnx", "model.fp16.onnx"]
+    prediction = outcome.document["prediction"]
+    assert (prediction["kind"], prediction["gpu"]) == ("prediction", "rtx-3080")
+    times = {row["artifact"]: row["predicted_ms"] for row in outcome.document["comparison"]}
+    assert times.pop("engine.plan") == prediction["predicted_ms"] > 0
+    assert list(times) == ["checkpoint", "model.onnx", "model.fp16.onnx"]
+    assert set(times.values()) == {None}
     half = onnx.load(out / "model.fp16.onnx")
     ends = [value.type.tensor_type.elem_type for value in (*half.graph.input, *half.graph.output)]
     assert ends == [TensorProto.FLOAT, TensorProto.FLOAT]

@@ -21,6 +21,7 @@ from yolov12edge.pipeline.stages.engine import (
     try_engine,
 )
 from yolov12edge.pipeline.stages.goldens import record_run
+from yolov12edge.pipeline.stages.prediction import predict_build
 from yolov12edge.pipeline.stages.verify import NO_VERDICTS, Subject, Verdicts, verify_run
 from yolov12edge.run.folder import RunFolder, staged_folder
 from yolov12edge.runtime.torch import TorchRunner
@@ -56,7 +57,15 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
     built = engine.engine if isinstance(engine, Built) else None
     unfused = refuse_unfused(engine) if job.request.require_fused else None
     return ExportOutcome(
-        job.folder, manifest, verdicts, bench, statistics, note, trial.failure or unfused, built
+        job.folder,
+        manifest,
+        verdicts,
+        bench,
+        statistics,
+        note,
+        trial.failure or unfused,
+        built,
+        predict_build(built, job.recipe) if built else None,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from yolov12edge.bench import BenchReport
 from yolov12edge.bench.verdict import int8_text
 from yolov12edge.engine import EngineBuild
+from yolov12edge.engine.prediction import NotPredicted, Prediction
 from yolov12edge.errors import GateFailed
 from yolov12edge.pipeline.stages.verify import Verdicts
 from yolov12edge.run.manifest import Manifest
@@ -29,6 +30,7 @@ class ExportOutcome:
         failure: what the engine does wrong on the golden inputs, if this machine could run it, or
             that its attention is not fused, where that was asked for.
         engine: as it was built here; None if it was not.
+        predicted: its time on a GPU of the target, or why there is none; None without an engine.
     """
 
     folder: Path
@@ -39,9 +41,13 @@ class ExportOutcome:
     engine_note: str | None
     failure: GateFailed | None = None
     engine: EngineBuild | None = None
+    predicted: Prediction | NotPredicted | None = None
 
     def comparison(self) -> list[dict[str, Any]]:
-        """One row an artifact, the checkpoint first: accuracy, size, latency where it runs here."""
+        """One row an artifact, the checkpoint first: accuracy, size, latency where it runs here.
+
+        An engine that does not run here has one for its size and its predicted time.
+        """
         timed = {one.name: one.latency_ms.p50 for one in self.bench.artifacts} if self.bench else {}
         drift = self.verdicts.by_artifact
         first = next(iter(drift.values()), None)
@@ -53,22 +59,35 @@ class ExportOutcome:
                 "matched": None,
                 "bytes": None,
                 "latency_ms": timed.get("checkpoint"),
+                "predicted_ms": None,
                 "passed": None,
             }
         ]
-        for name, report in drift.items():
+        plan = self.engine.path.name if self.engine else None
+        time = self.predicted.predicted_ms if isinstance(self.predicted, Prediction) else None
+        names = list(drift)
+        if plan is not None and time is not None and plan not in drift:
+            names.append(plan)
+        for name in names:
+            report = drift.get(name)
             rows.append(
                 {
                     "artifact": name,
-                    "map": report.map_artifact,
-                    "self_map": report.self_map,
-                    "matched": report.matched,
+                    "map": report.map_artifact if report else None,
+                    "self_map": report.self_map if report else None,
+                    "matched": report.matched if report else None,
                     "bytes": (self.folder / name).stat().st_size,
                     "latency_ms": timed.get(name),
-                    "passed": report.gate.passed,
+                    "predicted_ms": time if name == plan else None,
+                    "passed": report.gate.passed if report else None,
                 }
             )
         return rows
+
+    def _prediction(self) -> dict[str, Any] | None:
+        if self.predicted is None:
+            return None
+        return self.predicted.model_dump(mode="json", exclude={"layers"})
 
     @property
     def advice(self) -> str | None:
@@ -90,6 +109,7 @@ class ExportOutcome:
             "advice": self.advice,
             "graph": self.statistics,
             "next_step": self.engine_note,
+            "prediction": self._prediction(),
             "attention": self.engine.fusion.model_dump(mode="json") if self.engine else None,
         }
 

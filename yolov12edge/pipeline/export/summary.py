@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from yolov12edge.bench.render import render_bench
+from yolov12edge.engine.prediction import Prediction
 from yolov12edge.evaluate import render_drift
 from yolov12edge.files import readable_size
 from yolov12edge.pipeline.export.outcome import ExportOutcome
@@ -17,7 +18,7 @@ def export_summary(outcome: ExportOutcome) -> RenderableType:
     """Files of the run, the drift of each judged one, and what to do next."""
     parts: list[RenderableType] = [_proof_table(outcome), _file_table(outcome)]
     verdicts = outcome.verdicts
-    if len(verdicts.by_artifact) > 1:
+    if len(verdicts.by_artifact) > 1 or isinstance(outcome.predicted, Prediction):
         parts.append(_comparison(outcome))
     if verdicts.asked is not None:
         parts.append(render_drift(verdicts.asked, f"{verdicts.asked_name} against the checkpoint"))
@@ -57,17 +58,25 @@ def _file_table(outcome: ExportOutcome) -> Table:
 def _comparison(outcome: ExportOutcome) -> Table:
     table = new_table("what each artifact keeps of the checkpoint")
     table.add_column("artifact")
-    add_numbers(table, "mAP50-95", "self-mAP", "matched", "size", "ms", "gate")
+    add_numbers(table, "mAP50-95", "self-mAP", "matched", "size", "ms")
+    predicted = outcome.predicted if isinstance(outcome.predicted, Prediction) else None
+    if predicted is not None:
+        add_numbers(table, "predicted ms")
+        table.caption = Text(f"predicted for {predicted.gpu_title}, not measured", "dim")
+        table.caption_justify = "left"
+    add_numbers(table, "gate")
     for row in outcome.comparison():
-        table.add_row(
+        cells = [
             row["artifact"],
             _number(row["map"]),
             _number(row["self_map"]),
             "-" if row["matched"] is None else f"{row['matched']:.2%}",
             readable_size(row["bytes"]) if row["bytes"] else "-",
             "-" if row["latency_ms"] is None else f"{row['latency_ms']:.1f}",
-            {True: "passed", False: "FAILED", None: ""}[row["passed"]],
-        )
+        ]
+        if predicted is not None:
+            cells.append("-" if row["predicted_ms"] is None else f"{row['predicted_ms']:.2f}")
+        table.add_row(*cells, {True: "passed", False: "FAILED", None: ""}[row["passed"]])
     return table
 
 

@@ -4,8 +4,9 @@
 
 PyTorch (eager, compiled, flash-attn on and off), ONNX Runtime's CUDA provider, TensorRT and
 TensorRT-RTX, scales n to x, batch 1 and 8; our graph against the public exporter's from the same
-weights by the same builder, with parity and fused attention blocks; and the paper's own claims as
-ratios. What is not installed is skipped with its reason. Writes gpu.json and gpu.md.
+weights by the same builder, with parity and fused attention blocks; predicted beside measured
+times of plans; and the paper's own claims as ratios. What is not installed is skipped with its
+reason. Writes gpu.json and gpu.md.
 
     python benchmarks/gpu.py --device cpu --quick      every step that needs no GPU, small and short
 
@@ -34,6 +35,7 @@ from gpu_parts import (
     free_memory,
     make_public,
     parity,
+    predictions,
 )
 
 from yolov12edge.bench import Contender, Settings, measure
@@ -93,7 +95,14 @@ def run(options: argparse.Namespace) -> None:
             public = public or folder / "public"
             make_public(options.peer, public, options.imgsz, options.batches, options.scales)
         setup = Setup(
-            options.device, sm, options.quick, options.layout, options.imgsz, public, folder
+            options.device,
+            sm,
+            options.quick,
+            options.layout,
+            options.imgsz,
+            public,
+            folder,
+            gpus[0].name if gpus else None,
         )
         results = list(races(setup, options))
         claims = list(paper(setup, options))
@@ -132,12 +141,14 @@ def races(setup: Setup, options: argparse.Namespace) -> Iterator[dict[str, Any]]
             say(f"scale {scale}, batch {batch}")
             entrants = candidates(setup, model, scale, batch)
             report = measure(entrants.contenders, settings=settings(options, batch))
+            on_gpu = gpu_times(entrants, options, batch)
             yield {
                 "scale": scale,
                 "batch": batch,
                 "imgsz": setup.size,
                 "bench": report.model_dump(mode="json"),
-                "on_gpu": gpu_times(entrants, options, batch),
+                "on_gpu": on_gpu,
+                "predicted": predictions(setup, entrants, on_gpu.get("p50_ms", {})),
                 "parity": parity(setup, model, entrants, batch),
                 "fused": entrants.fused,
                 "memory": entrants.memory,
@@ -320,7 +331,24 @@ def race_table(result: dict[str, Any]) -> list[str]:
             f"{fused['fused']} of {fused['attention']}" if fused else "-",
         ]
         lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", *prediction_table(result["predicted"])]
     lines += ["", *(f"- skipped {name}: {why}" for name, why in result["skipped"].items()), ""]
+    return lines
+
+
+def prediction_table(predicted: dict[str, Any]) -> list[str]:
+    """The model of time against the GPU: yolov12edge bench --predict, transfers left out."""
+    known = {
+        name: one for name, one in predicted.items() if name != "skipped" and "skipped" not in one
+    }
+    if not known:
+        return []
+    lines = ["| plan | GPU of the table | predicted ms | measured ms | predicted over measured |"]
+    lines.append("|---" * 5 + "|")
+    for name, one in known.items():
+        cells = [name, one["gpu"], number(one["predicted_ms"])]
+        cells += [number(one["measured_ms"]), number(one["ratio"])]
+        lines.append("| " + " | ".join(cells) + " |")
     return lines
 
 

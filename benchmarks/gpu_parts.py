@@ -25,7 +25,9 @@ from yolov12edge.export import ExportOptions, export_onnx, probe_picture
 from yolov12edge.model import Detector
 from yolov12edge.model.attention import AreaAttention, flash_available
 from yolov12edge.pipeline.stages.build import record_build
+from yolov12edge.pipeline.stages.prediction import predict_plans
 from yolov12edge.quantize import convert_to_fp16
+from yolov12edge.run.gpus import Gpu, gpus_of
 from yolov12edge.runtime import open_runner, tensorrt, tensorrt_rtx
 from yolov12edge.runtime.runner import Runner
 
@@ -79,6 +81,7 @@ class Setup:
         quick: small and short, to see that all of it works.
         public: folder of the public exporter's yolo12n.pt and yolo12n-b1.onnx, ...
         folder: for the files of this run.
+        gpu: the GPU as its driver names it; None without one.
     """
 
     device: str
@@ -88,6 +91,7 @@ class Setup:
     size: int
     public: Path | None
     folder: Path
+    gpu: str | None = None
 
 
 @dataclass
@@ -98,6 +102,7 @@ class Candidates:
     skipped: dict[str, str] = field(default_factory=dict)
     fused: dict[str, dict[str, Any]] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
+    plans: dict[str, Path] = field(default_factory=dict)
 
     def add(
         self, name: str, open_it: Callable[[], Runner], precision: str, path: Path | None
@@ -275,6 +280,7 @@ def add_engine(entrants: Candidates, setup: Setup, backend: str, name: str, path
     except EdgeError as error:
         entrants.skipped[name] = first_line(error)
         return
+    entrants.plans[name] = plan
     entrants.add(name, lambda: open_runner(plan), name.split()[-1], plan)
     with suppress(EdgeError):
         library = tensorrt if backend == "tensorrt" else tensorrt_rtx
@@ -288,6 +294,38 @@ def add_engine(entrants: Candidates, setup: Setup, backend: str, name: str, path
             "reformats": layers.reformats,
             "by_block": {block.name: block.fusion for block in layers.attention},
         }
+
+
+def predictions(setup: Setup, entrants: Candidates, measured: dict[str, float]) -> dict[str, Any]:
+    """What the model of time says of every plan, beside what was measured on the GPU alone."""
+    gpu = table_gpu(setup)
+    if gpu is None:
+        return {"skipped": f"the table of GPUs has none like {setup.gpu}"}
+    found: dict[str, Any] = {}
+    for name, plan in entrants.plans.items():
+        try:
+            time = predict_plans([plan], gpu.name).artifacts[0].prediction
+        except EdgeError as error:
+            found[name] = {"skipped": first_line(error)}
+            continue
+        ms = measured.get(name)
+        found[name] = {
+            "gpu": gpu.name,
+            "predicted_ms": time.predicted_ms,
+            "measured_ms": ms,
+            "ratio": time.predicted_ms / ms if ms else None,
+            "launch_ms": time.launch_ms,
+            "memory_ms": time.memory_ms,
+            "compute_ms": time.compute_ms,
+        }
+    return found
+
+
+def table_gpu(setup: Setup) -> Gpu | None:
+    """The GPU of the table whose title has most words of the driver's name for this one."""
+    words = set((setup.gpu or "").lower().split())
+    alike = gpus_of(setup.sm or SM_WITHOUT_GPU)
+    return max(alike, key=lambda gpu: len(words & set(gpu.title.lower().split())), default=None)
 
 
 def build_plan(setup: Setup, backend: str, path: Path) -> Path:

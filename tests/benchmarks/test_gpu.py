@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,10 @@ def test_every_step_that_needs_no_gpu(tmp_path: Path) -> None:
     assert race["parity"]["onnxruntime ours fp16"]["finite"]
     assert {"torch eager fp16, flash-attn", "tensorrt ours fp32"} <= race["skipped"].keys()
     assert all(reason and "\n" not in reason for reason in race["skipped"].values())
+    plan = "tensorrt_rtx ours fp32"
+    if find_spec("tensorrt_rtx_bindings") is not None:
+        assert race["predicted"][plan]["predicted_ms"] > 0
+        assert race["predicted"][plan]["ratio"] is None
     area, flash, growth = document["claims"]
     assert area["ms"].keys() == {"full", "area"}
     assert flash["ratio"]["baseline"] == "explicit"

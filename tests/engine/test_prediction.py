@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,9 @@ from yolov12edge.engine.inspection_layers import EngineLayer
 from yolov12edge.engine.prediction import (
     CACHE_BYTES_PER_CLOCK,
     MEMORY_SHARE,
+    OVERHEAD_CYCLES,
+    PEAK_SHARE,
+    SEEN_RATIOS,
     NotPredicted,
     Prediction,
     predict_time,
@@ -188,3 +193,13 @@ def test_a_larger_cache_is_never_slower(size: float, factor: float) -> None:
     small, large = (TOY.model_copy(update={"l2_mib": one}) for one in (size, size * factor))
     layers = recorded("n320_fp16_sm86")
     assert predicted(layers, large).predicted_ms <= predicted(layers, small).predicted_ms + 1e-12
+
+
+def test_the_documents_tell_the_same_figures() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "bench.md").read_text(encoding="utf-8")
+    low, high = SEEN_RATIOS
+    assert f"From {low} to {high} times" in text
+    assert f"| {OVERHEAD_CYCLES} GPU cycles a kernel" in text
+    assert f"{PEAK_SHARE:.2f} of the published dense peak" in text
+    assert f"at {MEMORY_SHARE} of the memory's rate" in text
+    assert f"{CACHE_BYTES_PER_CLOCK} bytes a clock" in text

@@ -172,15 +172,16 @@ def _decoded_ratio(expected: Array, produced: Array) -> float:
 
 
 def _block_tensors(view: GraphView, path: Path) -> dict[str, str]:
-    """Block to tensor, in graph order, as far as the tensors still exist."""
+    """Block to tensor, in graph order, as far as the tensors still exist; a minus: its negative."""
     text = view.metadata.get(BLOCKS_KEY)
     if text is None:
         raise CheckpointError(
             f"{path.name} does not name its blocks", "only files that yolov12edge exported do"
         )
     order = {output: position for position, node in enumerate(view.nodes) for output in node.output}
-    pairs = [(block, tensor) for block, tensor in json.loads(text) if tensor in order]
-    return dict(sorted(pairs, key=lambda pair: order[pair[1]]))
+    marked = [(block, name, name.removeprefix("-")) for block, name in json.loads(text)]
+    pairs = [(block, name, order[tensor]) for block, name, tensor in marked if tensor in order]
+    return {block: name for block, name, _ in sorted(pairs, key=lambda pair: pair[2])}
 
 
 def _reference_outputs(detector: Detector, blocks: Sequence[str], image: Array) -> dict[str, Array]:
@@ -206,8 +207,9 @@ def _artifact_outputs(
     model: onnx.ModelProto, tensors: Sequence[str], image: Array
 ) -> dict[str, Array]:
     """Run the graph unoptimized, so that the blocks' tensors survive."""
-    probe = Probe(model, tensors, optimize=False)
-    return {name: np.asarray(value, np.float32) for name, value in probe(image[0]).items()}
+    probe = Probe(model, [name.removeprefix("-") for name in tensors], optimize=False)
+    values = {name: np.asarray(value, np.float32) for name, value in probe(image[0]).items()}
+    return {name: -values[name[1:]] if name.startswith("-") else values[name] for name in tensors}
 
 
 def _sources(block: str, blocks: list[str]) -> list[str]:

@@ -6,7 +6,8 @@ knows exactly these.
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Literal, TypeVar, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from yolov12edge.model.head import REG_MAX, DetectionHead, anchor_centres
 from yolov12edge.model.scales import HEAD_DIM
 
-AttentionVariant = Literal["packed", "separate", "value-left", "rows"]
+AttentionVariant = Literal["packed", "separate", "value-left", "rows", "shared-rows"]
 """How attention, and with `rows` the head, lays out its tensors; all variants compute the same.
 
 packed: q, k and v leave the projection in one tensor and share one transpose;
@@ -24,8 +25,11 @@ value-left: channels stay in front of tokens, V x Softmax(...)^T; fewest transpo
     for CPU runtimes that fold a transposed operand into the product.
 rows: maps become rows of tokens before anything is cut; more transposes in the file, but none that
     moves memory in a runtime that keeps maps channels-last and folds the rest into the product.
+shared-rows: as rows, and the map of values is cut from the same rows as q, k and v: a builder that
+    compiles kernels yields all four in one. The head stays as it is.
 """
 
+Kind = TypeVar("Kind", bound=nn.Module)
 ATTENTION_VARIANTS: tuple[AttentionVariant, ...] = get_args(AttentionVariant)
 
 
@@ -45,6 +49,34 @@ class FoldedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, C', H', W')."""
         return self.act(self.conv(x))  # type: ignore[no-any-return]
+
+
+def bias_of(conv: nn.Conv2d) -> Tensor:
+    """The bias that every convolution has once batch norm is folded."""
+    assert conv.bias is not None
+    return conv.bias
+
+
+def frozen(values: Tensor) -> nn.Parameter:
+    """Weights of an export model, which nobody trains."""
+    return nn.Parameter(values.detach().clone(), requires_grad=False)
+
+
+def replace(root: nn.Module, kind: type[Kind], make: Callable[[Kind], nn.Module | None]) -> int:
+    """Replace submodules of a kind, outermost first; returns how many.
+
+    Args:
+        make: yields what takes a module's place; None keeps it, and looks inside it.
+    """
+    changed = 0
+    for name, child in root.named_children():
+        other = make(child) if isinstance(child, kind) else None
+        if other is None:
+            changed += replace(child, kind, make)
+        else:
+            setattr(root, name, other)
+            changed += 1
+    return changed
 
 
 class ContiguousAttention(nn.Module):
@@ -70,7 +102,7 @@ class ContiguousAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.qkv = qkv
-        self.proj = proj
+        self.proj: nn.Module = proj
         self.pe = pe
         self.area = area
         self.variant: AttentionVariant = variant
@@ -127,6 +159,26 @@ class LinearDecode(nn.Module):
         return torch.cat([box, logits.sigmoid()], dim=1)
 
 
+class ExpectationDecode(nn.Module):
+    """Box decoding in the words of the paper: each distance is the mean of its bins' numbers."""
+
+    def __init__(self, bins: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("bins", bins)
+
+    bins: Tensor
+
+    def forward(self, boxes: Tensor, logits: Tensor, height: int, width: int) -> Tensor:
+        """(B, 64, A) bin logits and (B, classes, A) class logits to (B, 4 + classes, A)."""
+        offsets, strides = decode_constants(height, width)
+        rows = boxes.transpose(1, 2).reshape(len(boxes), -1, 4, REG_MAX)
+        distances = (rows.softmax(dim=3) * self.bins).sum(dim=3)
+        first, second = distances.chunk(2, dim=2)
+        cells = torch.cat([(second - first) / 2, first + second], dim=2).transpose(1, 2)
+        box = cells * strides.to(boxes) + offsets.to(boxes)
+        return torch.cat([box, logits.sigmoid()], dim=1)
+
+
 def decode_constants(height: int, width: int) -> tuple[Tensor, Tensor]:
     """Anchor centres in pixels as (4, A) rows x, y, 0, 0, and strides (1, A), in float64."""
     centres, strides = anchor_centres(height, width, dtype=torch.float64)
@@ -152,15 +204,19 @@ class ExportHead(nn.Module):
     Args:
         head: the head as trained.
         variant: tensor layout, see `AttentionVariant`.
+        expectation: decode by weighted sums instead of one product.
     """
 
-    def __init__(self, head: DetectionHead, variant: AttentionVariant) -> None:
+    def __init__(
+        self, head: DetectionHead, variant: AttentionVariant, *, expectation: bool
+    ) -> None:
         super().__init__()
         self.variant: AttentionVariant = variant
         self.cv2 = head.cv2
         self.cv3 = head.cv3
         self.num_classes = head.num_classes
-        self.decode = LinearDecode(head.dfl.conv.weight.detach().flatten())
+        bins = head.dfl.conv.weight.detach().flatten()
+        self.decode: nn.Module = ExpectationDecode(bins) if expectation else LinearDecode(bins)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """Three maps to (B, 4 + classes, A): cx, cy, w, h in input pixels, then scores."""

@@ -16,11 +16,12 @@ from yolov12edge.export.emit import emit_model
 from yolov12edge.export.lints import Finding, lint_graph
 from yolov12edge.export.metadata import describe_artifact, metadata_props
 from yolov12edge.export.modules import AttentionVariant
-from yolov12edge.export.rewrite import StepProof, rewrite
+from yolov12edge.export.rewrite import PLAIN, StepProof, rewrite
 from yolov12edge.files import write_bytes
 from yolov12edge.graph.builder import OPSETS
 from yolov12edge.graph.view import GraphView
 from yolov12edge.model import Detector
+from yolov12edge.run.form import GraphForm
 from yolov12edge.run.manifest import InputSection, ModelSection, OutputSection
 from yolov12edge.runtime import open_runner
 
@@ -41,6 +42,7 @@ class ExportOptions:
         opset: 13 to 21.
         variant: tensor layout of attention.
         swap_attention: False leaves the softmax scale where the release has it.
+        form: of the other parts of the graph.
     """
 
     height: int
@@ -49,6 +51,7 @@ class ExportOptions:
     opset: int = 17
     variant: AttentionVariant = "packed"
     swap_attention: bool = True
+    form: GraphForm = PLAIN
 
     def __post_init__(self) -> None:
         if self.height % 32 or self.width % 32 or min(self.height, self.width) < 32:
@@ -113,7 +116,7 @@ def export_onnx(detector: Detector, path: Path, options: ExportOptions) -> OnnxE
         ExportError: a rewrite step moved the numbers, or a lint found an error.
         UsageError: the file cannot be written.
     """
-    model, proofs = rewrite(detector, options.variant, options.swap_attention)
+    model, proofs = rewrite(detector, options.variant, options.swap_attention, options.form)
     sections = describe_artifact(detector, options.height, options.width, options.batch)
     graph = emit_model(
         model,

@@ -16,12 +16,15 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from yolov12edge.errors import ExportError
+from yolov12edge.export import forms
 from yolov12edge.export.modules import (
     AttentionVariant,
     ContiguousAttention,
     ExportHead,
     ExportModel,
     FoldedConv,
+    bias_of,
+    replace,
 )
 from yolov12edge.model import Detector
 from yolov12edge.model.attention import AreaAttention
@@ -29,12 +32,14 @@ from yolov12edge.model.blocks import Conv
 from yolov12edge.model.detector import ROUTES
 from yolov12edge.model.head import DetectionHead
 from yolov12edge.model.scales import HEAD_DIM
+from yolov12edge.run.form import GraphForm
 
 # P4 is 6 x 4 here: the four areas cut through rows, the hard case of area attention. Small, since
 # float64 convolutions are slow.
 PROOF_SHAPE = (2, 3, 96, 64)
 PROOF_TOLERANCE = 1e-6
 BLOCK_TOLERANCE = 1e-9
+PLAIN = GraphForm()
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,10 @@ class RewriteStep:
 
 
 def rewrite(
-    detector: Detector, variant: AttentionVariant = "packed", swap_attention: bool = True
+    detector: Detector,
+    variant: AttentionVariant = "packed",
+    swap_attention: bool = True,
+    form: GraphForm = PLAIN,
 ) -> tuple[ExportModel, tuple[StepProof, ...]]:
     """Rewrite a detector for export and prove every step.
 
@@ -79,6 +87,7 @@ def rewrite(
         detector: in any mode; not changed.
         variant: tensor layout of attention and head.
         swap_attention: False leaves the scale beside the product, as published.
+        form: of the other parts of the graph.
 
     Returns:
         the export model with float64 weights, and one proof a step.
@@ -92,7 +101,7 @@ def rewrite(
     probe = torch.rand(PROOF_SHAPE, generator=generator, dtype=torch.float64)
     expected, blocks = _observe(reference, probe)
     proofs = []
-    for step in _steps(variant, swap_attention):
+    for step in _steps(variant, swap_attention, form):
         with torch.no_grad():
             changed = step.apply(model)
         output, stepped = _observe(model, probe)
@@ -103,7 +112,7 @@ def rewrite(
             changed=changed,
             box_error=float(difference[:, :4].max()),
             score_error=float(difference[:, 4:].max()),
-            block_error=max(_relative_error(stepped[name], blocks[name]) for name in blocks),
+            block_error=max(_relative_error(stepped[name], blocks[name]) for name in stepped),
             why_not=None if changed else step.why_not,
         )
         # A NaN compares false with everything, so ask for what must hold.
@@ -126,8 +135,8 @@ def _observe(model: nn.Module, probe: Tensor) -> tuple[Tensor, dict[str, Tensor]
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[[nn.Module, object, object], None]:
-        def hook(_module: nn.Module, _inputs: object, output: object) -> None:
-            if isinstance(output, Tensor):
+        def hook(module: nn.Module, _inputs: object, output: object) -> None:
+            if isinstance(output, Tensor) and not isinstance(module, forms.Absorbed):
                 outputs[name] = output
 
         return hook
@@ -149,7 +158,7 @@ def _relative_error(produced: Tensor, expected: Tensor) -> float:
     return float((produced - expected).norm() / expected.norm().clamp_min(1e-300))
 
 
-def _steps(variant: AttentionVariant, swap_attention: bool) -> list[RewriteStep]:
+def _steps(variant: AttentionVariant, swap_attention: bool, form: GraphForm) -> list[RewriteStep]:
     return [
         RewriteStep(
             "fold-batch-norm",
@@ -169,15 +178,58 @@ def _steps(variant: AttentionVariant, swap_attention: bool) -> list[RewriteStep]
         ),
         RewriteStep(
             "linear-decode",
-            "box decoding becomes one matrix product over baked anchors",
-            lambda model: linearise_decode(model, variant),
+            "box decoding becomes weighted sums over baked anchors",
+            lambda model: linearise_decode(model, variant, form),
         ),
+        *(step for (part, choice), step in FORM_STEPS.items() if getattr(form, part) == choice),
     ]
+
+
+# In the order in which they are taken: wide convolutions are looked for last.
+FORM_STEPS: dict[tuple[str, str], RewriteStep] = {
+    ("stem", "cells"): RewriteStep(
+        "cells-before-stem",
+        "the first convolution reads cells of 2x2 pixels: 12 channels, none of them padding",
+        forms.cells_before_stem,
+    ),
+    ("halves", "whole"): RewriteStep(
+        "whole-halves",
+        "a unit reads a whole map with zero weights for one half: nothing is cut or copied",
+        forms.whole_halves,
+    ),
+    ("upsampling", "after"): RewriteStep(
+        "grow-after-merge",
+        "1x1 convolutions run on the coarse map, whose result is upsampled",
+        lambda model: forms.grow_after_merge(model, transposed=False),
+    ),
+    ("upsampling", "transposed"): RewriteStep(
+        "grow-after-merge",
+        "1x1 convolution and upsampling of the coarse map in one transposed convolution",
+        lambda model: forms.grow_after_merge(model, transposed=True),
+    ),
+    ("residuals", "subtract"): RewriteStep(
+        "subtract-residuals",
+        "branches of attention blocks yield their negative: their sums land in the join at once",
+        forms.subtract_residuals,
+    ),
+    ("depthwise", "eights"): RewriteStep(
+        "depthwise-in-eights",
+        "depthwise convolutions in groups of eight, which the builder would pad channels to",
+        forms.group_depthwise_by_eight,
+        "no depthwise convolution has a multiple of eight channels",
+    ),
+    ("pointwise", "transposed"): RewriteStep(
+        "transpose-wide-convolutions",
+        "wide 1x1 convolutions stay convolutions instead of products with copies around them",
+        forms.transpose_wide_convolutions,
+        "no 1x1 convolution has 256 channels on both sides",
+    ),
+}
 
 
 def fold_batch_norm(model: ExportModel) -> int:
     """Fold batch norm into every Conv: W' = W g / s, b' = b - mean g / s, s = sqrt(var + eps)."""
-    return _replace(model, Conv, _fold)
+    return replace(model, Conv, _fold)
 
 
 def _fold(block: Conv) -> FoldedConv:
@@ -213,7 +265,7 @@ def regroup_projections(model: ExportModel, variant: AttentionVariant) -> int:
             HEAD_DIM**-0.5,
         )
 
-    return _replace(model, AreaAttention, regroup)
+    return replace(model, AreaAttention, regroup)
 
 
 def _contiguous_projection(block: AreaAttention) -> FoldedConv:
@@ -222,11 +274,13 @@ def _contiguous_projection(block: AreaAttention) -> FoldedConv:
         # Row 96 h + 32 part + j of head h becomes row C part + 32 h + j.
         order = torch.arange(packed.out_channels).view(block.heads, 3, HEAD_DIM)
         rows = order.transpose(0, 1).flatten()
-        weight, bias = packed.weight[rows], _bias(packed)[rows]
+        weight, bias = packed.weight[rows], bias_of(packed)[rows]
         return FoldedConv(_convolution(weight, bias, packed), silu=False)
     qk, v = _folded(block.qk).conv, _folded(block.v).conv
     weight = torch.cat([qk.weight, v.weight])
-    return FoldedConv(_convolution(weight, torch.cat([_bias(qk), _bias(v)]), like=qk), silu=False)
+    return FoldedConv(
+        _convolution(weight, torch.cat([bias_of(qk), bias_of(v)]), like=qk), silu=False
+    )
 
 
 def scale_queries(model: ExportModel) -> int:
@@ -236,34 +290,20 @@ def scale_queries(model: ExportModel) -> int:
         if isinstance(block, ContiguousAttention):
             conv = block.qkv.conv
             conv.weight[: block.channels] *= block.scale
-            _bias(conv)[: block.channels] *= block.scale
+            bias_of(conv)[: block.channels] *= block.scale
             block.scale = 1.0
             changed += 1
     return changed
 
 
-def linearise_decode(model: ExportModel, variant: AttentionVariant) -> int:
-    """Replace the head by one that decodes with a single product."""
-    return _replace(model, DetectionHead, lambda head: ExportHead(head, variant))
-
-
-def _replace(root: nn.Module, kind: type[nn.Module], make: Callable[..., nn.Module]) -> int:
-    """Replace every submodule of a kind, outermost first; returns how many."""
-    changed = 0
-    for name, child in root.named_children():
-        if isinstance(child, kind):
-            setattr(root, name, make(child))
-            changed += 1
-        else:
-            changed += _replace(child, kind, make)
-    return changed
+def linearise_decode(model: ExportModel, variant: AttentionVariant, form: GraphForm) -> int:
+    """Replace the head by one that decodes with a single product, or with one sum a distance."""
+    expectation = form.decoding == "expectation"
+    return replace(
+        model, DetectionHead, lambda head: ExportHead(head, variant, expectation=expectation)
+    )
 
 
 def _folded(block: nn.Module) -> FoldedConv:
     assert isinstance(block, FoldedConv)
     return block
-
-
-def _bias(conv: nn.Conv2d) -> Tensor:
-    assert conv.bias is not None
-    return conv.bias

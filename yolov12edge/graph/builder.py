@@ -61,9 +61,13 @@ class GraphBuilder:
         """Dotted path of the module being emitted, as in the state dict."""
         return ".".join(self._path)
 
-    def mark_block(self, output: Value) -> Value:
-        """Record `output` as what the current module yields, so that drift can be located."""
-        self.blocks.append((self.path, output.name))
+    def mark_block(self, output: Value, *, negative: bool = False) -> Value:
+        """Record `output` as what the current module yields, so that drift can be located.
+
+        Args:
+            negative: it is the negative of that; its name gets a minus sign in the record.
+        """
+        self.blocks.append((self.path, f"-{output.name}" if negative else output.name))
         return output
 
     def add(

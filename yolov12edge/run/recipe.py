@@ -18,12 +18,13 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from yolov12edge.documents import Document
 from yolov12edge.errors import UsageError
+from yolov12edge.run.form import GraphForm
 from yolov12edge.run.gpus import list_gpus
 from yolov12edge.run.names import PLAN_BACKENDS, PlanBackend
 
 Backend = Literal["onnxruntime", "openvino", PlanBackend]
 Precision = Literal["fp32", "fp16", "int8"]
-Attention = Literal["packed", "separate", "value-left", "rows"]
+Attention = Literal["packed", "separate", "value-left", "rows", "shared-rows"]
 
 MAX_RECIPE_BYTES = 1 << 16
 MAX_DEPTH = 8
@@ -88,6 +89,7 @@ class Recipe(_Strict):
         strongly_typed: the builder takes every type from the graph.
         build: what the builder is told beyond its defaults.
         attention: layout of the exported attention, see `yolov12edge.export.AttentionVariant`.
+        graph: form of the other parts of the graph.
         why: one line for each choice.
         jetpack: the JetPack release of a Jetson.
         build_hint: the command that builds the engine on the device; {onnx}, {plan}, {name} and
@@ -111,6 +113,7 @@ class Recipe(_Strict):
     strongly_typed: bool = False
     build: BuildChoice = BuildChoice()
     attention: Attention
+    graph: GraphForm = GraphForm()
     why: Reasons
     jetpack: str | None = None
     build_hint: Line | None = None

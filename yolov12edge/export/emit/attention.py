@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from yolov12edge.export.emit.dispatch import emit, emit_child
 from yolov12edge.export.emit.layout import reshape, split, swap, to_rows
+from yolov12edge.export.forms import Negative
 from yolov12edge.export.modules import AttentionVariant, ContiguousAttention
 from yolov12edge.graph.builder import GraphBuilder, Value
 from yolov12edge.model.attention import AttentionBlock
@@ -14,10 +15,18 @@ from yolov12edge.model.scales import HEAD_DIM
 
 @emit.register
 def _attention_block(module: AttentionBlock, graph: GraphBuilder, x: Value) -> Value:
+    subtracted = isinstance(module.mlp[1], Negative)
+    operator = "Sub" if subtracted else "Add"
     with graph.scope("attn"):
-        attended = graph.mark_block(emit(module.attn, graph, x))
-    x = graph.add("Add", [x, attended], x.shape, "attended")
-    return graph.add("Add", [x, emit_child(graph, "mlp", module.mlp, x)], x.shape)
+        attended = graph.mark_block(emit(module.attn, graph, x), negative=subtracted)
+    x = graph.add(operator, [x, attended], x.shape, "attended")
+    return graph.add(operator, [x, emit_child(graph, "mlp", module.mlp, x)], x.shape)
+
+
+@emit.register
+def _negative(module: Negative, graph: GraphBuilder, x: Value) -> Value:
+    """The negative itself; whoever reads it subtracts."""
+    return emit(module.inner, graph, x)
 
 
 @emit.register
@@ -35,7 +44,7 @@ def _attention(module: ContiguousAttention, graph: GraphBuilder, x: Value) -> Va
         mixed = _lanes_to_map(module, graph, lanes, x, token_major=False)
     else:
         lanes = graph.add("MatMul", [weights, v], v.shape, "mixed")
-        if module.variant == "rows":
+        if module.variant in ("rows", "shared-rows"):
             mixed = _rows_to_map(graph, lanes, x)
         else:
             mixed = _lanes_to_map(module, graph, lanes, x, token_major=True)
@@ -97,11 +106,39 @@ def _row_lanes(module: ContiguousAttention, graph: GraphBuilder, packed: Value) 
     )
 
 
+def _shared_row_lanes(module: ContiguousAttention, graph: GraphBuilder, packed: Value) -> Lanes:
+    """As rows; the map of values is cut from the rows too, so that one kernel yields all four."""
+    _, height, width = packed.shape
+    heads, tokens = module.lanes // module.area, height * width // module.area
+    rows = to_rows(graph, packed, "qkv_rows")
+    shape = (height, width, module.channels)
+    q, k, v = graph.add_many(
+        "Split",
+        [rows, graph.integers([module.channels] * 3)],
+        [shape] * 3,
+        ["q_rows", "k_rows", "v_rows"],
+        axis=3,
+    )
+
+    def headed(part: Value, role: str) -> Value:
+        return reshape(graph, part, (tokens, heads, HEAD_DIM), role, batch=-1)
+
+    lanes = (heads, tokens, HEAD_DIM)
+    across, values = (heads, HEAD_DIM, tokens), (module.channels, height, width)
+    return (
+        graph.add("Transpose", [headed(q, "q_heads")], lanes, "q", perm=[0, 2, 1, 3]),
+        graph.add("Transpose", [headed(k, "k_heads")], across, "k_t", perm=[0, 2, 3, 1]),
+        graph.add("Transpose", [v], values, "v_map", perm=[0, 3, 1, 2]),
+        graph.add("Transpose", [headed(v, "v_heads")], lanes, "v", perm=[0, 2, 1, 3]),
+    )
+
+
 _LANES: dict[AttentionVariant, Callable[[ContiguousAttention, GraphBuilder, Value], Lanes]] = {
     "packed": _packed_lanes,
     "separate": _separate_lanes,
     "value-left": _channel_lanes,
     "rows": _row_lanes,
+    "shared-rows": _shared_row_lanes,
 }
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from yolov12edge.export.emit.dispatch import emit
 from yolov12edge.export.emit.layout import numbers, reshape, to_rows
-from yolov12edge.export.modules import ExportHead, LinearDecode, decode_constants
+from yolov12edge.export.modules import (
+    ExpectationDecode,
+    ExportHead,
+    LinearDecode,
+    decode_constants,
+)
 from yolov12edge.graph.builder import GraphBuilder, Value
 from yolov12edge.model.head import REG_MAX
 
@@ -14,7 +19,7 @@ OUTPUT_NAME = "detections"
 @emit.register
 def _head(module: ExportHead, graph: GraphBuilder, *maps: Value) -> Value:
     height, width = (side * 8 for side in maps[0].shape[1:])
-    rows = module.variant == "rows"
+    rows = module.variant == "rows" and isinstance(module.decode, LinearDecode)
     boxes: list[Value] = []
     logits: list[Value] = []
     for level, (x, box, classes) in enumerate(zip(maps, module.cv2, module.cv3, strict=True)):
@@ -23,7 +28,10 @@ def _head(module: ExportHead, graph: GraphBuilder, *maps: Value) -> Value:
                 y = graph.mark_block(emit(branch, graph, x))
                 flattened.append(_flat(graph, y, rows=rows))
     with graph.scope("decode"):
+        if isinstance(module.decode, ExpectationDecode):
+            return _decode_expectation(module.decode, graph, boxes, logits, height, width)
         decode = _decode_rows if rows else _decode
+        assert isinstance(module.decode, LinearDecode)
         return decode(module.decode, graph, boxes, logits, height, width)
 
 
@@ -97,4 +105,50 @@ def _decode_rows(
     found = graph.add("Concat", [box, scores], (anchors, columns), "detections_rows", axis=2)
     output = Value(OUTPUT_NAME, (columns, anchors))
     graph.add_output("Transpose", [found], output, perm=[0, 2, 1])
+    return output
+
+
+def _decode_expectation(
+    module: ExpectationDecode,
+    graph: GraphBuilder,
+    boxes: list[Value],
+    logits: list[Value],
+    height: int,
+    width: int,
+) -> Value:
+    """Bins innermost: softmax, weights and sum are one pass over what a convolution wrote."""
+    offsets, strides = decode_constants(height, width)
+    anchors = offsets.shape[1]
+    rows = []
+    for level, x in enumerate(boxes):
+        shape = (x.shape[1], x.channels)
+        rows.append(graph.add("Transpose", [x], shape, f"rows_{level}", perm=[0, 2, 1]))
+    joined = graph.add("Concat", rows, (anchors, 4 * REG_MAX), "boxes", axis=1)
+    bins = reshape(graph, joined, (anchors, 4, REG_MAX), "bins")
+    spread = graph.add("Softmax", [bins], bins.shape, "probabilities", axis=3)
+    numbered = graph.weight("bins", numbers(module.bins))
+    weighted = graph.add("Mul", [spread, numbered], bins.shape, "weighted")
+    last = graph.integers([3])
+    distances = graph.add("ReduceSum", [weighted, last], (anchors, 4), "distances", keepdims=0)
+    first, second = graph.add_many(
+        "Split",
+        [distances, graph.integers([2, 2])],
+        [(anchors, 2)] * 2,
+        ["left_top", "right_bottom"],
+        axis=2,
+    )
+    half = graph.floats([0.5])
+    apart = graph.add("Sub", [second, first], (anchors, 2), "apart")
+    centre = graph.add("Mul", [apart, half], (anchors, 2), "centre")
+    size = graph.add("Add", [first, second], (anchors, 2), "size")
+    cells = graph.add("Concat", [centre, size], (anchors, 4), "cells", axis=2)
+    stride = graph.weight("strides", numbers(strides.T))
+    pixels = graph.add("Mul", [cells, stride], (anchors, 4), "pixels")
+    offset = graph.weight("anchors", numbers(offsets.T))
+    box_rows = graph.add("Add", [pixels, offset], (anchors, 4), "box_rows")
+    box = graph.add("Transpose", [box_rows], (4, anchors), "box", perm=[0, 2, 1])
+    classes = graph.add("Concat", logits, (logits[0].channels, anchors), "logits", axis=2)
+    scores = graph.add("Sigmoid", [classes], classes.shape, "scores")
+    output = Value(OUTPUT_NAME, (4 + classes.channels, anchors))
+    graph.add_output("Concat", [box, scores], output, axis=1)
     return output

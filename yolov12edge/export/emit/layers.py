@@ -5,7 +5,15 @@ from __future__ import annotations
 from torch import nn
 
 from yolov12edge.export.emit.dispatch import emit, emit_child
-from yolov12edge.export.emit.layout import join, numbers, split
+from yolov12edge.export.emit.layout import join, numbers, reshape, split
+from yolov12edge.export.forms import (
+    Absorbed,
+    CellConv,
+    GrowingMerge,
+    GrowingStage,
+    TransposedConv,
+    WholeC3k2,
+)
 from yolov12edge.export.modules import FoldedConv
 from yolov12edge.graph.builder import GraphBuilder, Value
 from yolov12edge.model.attention import A2C2f
@@ -45,13 +53,56 @@ def _convolution(module: nn.Conv2d, graph: GraphBuilder, x: Value) -> Value:
 @emit.register
 def _folded(module: FoldedConv, graph: GraphBuilder, x: Value) -> Value:
     y = emit(module.conv, graph, x)
-    if not module.silu:
-        return y
+    return _silu(graph, y) if module.silu else y
+
+
+@emit.register
+def _transposed(module: TransposedConv, graph: GraphBuilder, x: Value) -> Value:
+    weight = graph.weight("weight", numbers(module.weight))
+    bias = graph.weight("bias", numbers(module.bias))
+    shape = (len(module.bias), *x.shape[1:])
+    y = graph.add("ConvTranspose", [x, weight, bias], shape, "conv", kernel_shape=[1, 1])
+    return _silu(graph, y) if module.silu else y
+
+
+@emit.register
+def _cells(module: CellConv, graph: GraphBuilder, x: Value) -> Value:
+    channels, height, width = x.shape
+    rows, columns = height // 2, width // 2
+    cut = reshape(graph, x, (channels, rows, 2, columns, 2), "pixels")
+    cells = (rows, columns, 2, 2, channels)
+    moved = graph.add("Transpose", [cut], cells, "cells", perm=[0, 2, 4, 3, 5, 1])
+    last = reshape(graph, moved, (rows, columns, 4 * channels), "cell_rows")
+    shape = (4 * channels, rows, columns)
+    packed = graph.add("Transpose", [last], shape, "cell_map", perm=[0, 3, 1, 2])
+    y = graph.add(
+        "Conv",
+        [
+            packed,
+            graph.weight("weight", numbers(module.weight)),
+            graph.weight("bias", numbers(module.bias)),
+        ],
+        (len(module.bias), rows, columns),
+        kernel_shape=[2, 2],
+        strides=[1, 1],
+        pads=[1, 1, 0, 0],
+        dilations=[1, 1],
+        group=1,
+    )
+    return _silu(graph, y)
+
+
+def _silu(graph: GraphBuilder, y: Value) -> Value:
     return graph.add("Mul", [y, graph.add("Sigmoid", [y], y.shape)], y.shape, "silu")
 
 
 @emit.register
 def _upsample(module: nn.Upsample, graph: GraphBuilder, x: Value) -> Value:
+    return _grown(graph, x)
+
+
+def _grown(graph: GraphBuilder, x: Value) -> Value:
+    """Every pixel four times."""
     channels, rows, columns = x.shape
     return graph.add(
         "Resize",
@@ -98,7 +149,49 @@ def _a2c2f(module: A2C2f, graph: GraphBuilder, x: Value) -> Value:
     return graph.add("Add", [x, graph.add("Mul", [merged, gamma], x.shape, "scaled")], x.shape)
 
 
-def _chain(graph: GraphBuilder, module: C3k2 | A2C2f, parts: list[Value]) -> Value:
+@emit.register
+def _whole_c3k2(module: WholeC3k2, graph: GraphBuilder, x: Value) -> Value:
+    parts = [emit_child(graph, "cv1", module.cv1, x)]
+    if not module.residual_merged:
+        return _chain(graph, module, parts)
+    with graph.scope("m.0"):
+        unit = module.m[0]
+        y = emit_child(graph, "cv1", unit.cv1, parts[0])  # type: ignore[arg-type]
+        parts.append(emit_child(graph, "cv2", unit.cv2, y))  # type: ignore[arg-type]
+    return emit_child(graph, "cv2", module.cv2, join(graph, parts))
+
+
+@emit.register
+def _growing_stage(module: GrowingStage, graph: GraphBuilder, coarse: Value, fine: Value) -> Value:
+    return _chain(graph, module, [emit_child(graph, "cv1", module.cv1, coarse, fine)])
+
+
+@emit.register
+def _growing_merge(module: GrowingMerge, graph: GraphBuilder, coarse: Value, fine: Value) -> Value:
+    shape = (len(module.low), *fine.shape[1:])
+    if module.transposed:
+        taps = graph.weight("low.weight", numbers(module.taps))
+        grown = graph.add(
+            "ConvTranspose", [coarse, taps], shape, "grown", kernel_shape=[2, 2], strides=[2, 2]
+        )
+    else:
+        weight = graph.weight("low.weight", numbers(module.low))
+        small = (len(module.low), *coarse.shape[1:])
+        grown = _grown(
+            graph, graph.add("Conv", [coarse, weight], small, "low", kernel_shape=[1, 1])
+        )
+    high = emit_child(graph, "high", module.high, fine)
+    return _silu(graph, graph.add("Add", [high, grown], shape, "merged"))
+
+
+@emit.register
+def _absorbed(module: Absorbed, graph: GraphBuilder, *maps: Value) -> Value:
+    return maps[0]
+
+
+def _chain(
+    graph: GraphBuilder, module: C3k2 | A2C2f | WholeC3k2 | GrowingStage, parts: list[Value]
+) -> Value:
     """Units one after another on the last part; every intermediate goes into the merge."""
     for index, unit in enumerate(module.m):
         with graph.scope(f"m.{index}"):

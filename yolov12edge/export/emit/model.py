@@ -7,6 +7,7 @@ import json
 import onnx
 
 from yolov12edge.export.emit.dispatch import emit
+from yolov12edge.export.forms import Absorbed
 from yolov12edge.export.modules import ExportModel
 from yolov12edge.graph.builder import GraphBuilder, Value
 from yolov12edge.runtime.metadata import BLOCKS_KEY
@@ -39,7 +40,9 @@ def emit_model(
         for index, layer in enumerate(model.model):
             with graph.scope(str(index)):
                 sources = [outputs[source] for source in model.routes.get(index, ())] or [x]
-                x = graph.mark_block(emit(layer, graph, *sources))
+                x = emit(layer, graph, *sources)
+                if not isinstance(layer, Absorbed):
+                    graph.mark_block(x)
             outputs.append(x)
     blocks = {BLOCKS_KEY: json.dumps(graph.blocks)}
     return graph.finish([images], [x], batch, (metadata or {}) | blocks)

@@ -119,6 +119,7 @@ def _options(
         opset=recipe.opset,
         variant=recipe.attention,
         swap_attention=request.swap_attention,
+        form=recipe.graph,
     )
 
 

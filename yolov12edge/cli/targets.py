@@ -74,6 +74,10 @@ def _one(recipe: Recipe) -> RenderableType:
     table.add_row("opset", f"{recipe.opset} (up to {recipe.opset_ceiling})", escape(why.opset))
     table.add_row("precision", f"{recipe.precision.default} (of {allowed})", escape(why.precision))
     table.add_row("attention", recipe.attention, escape(why.attention))
+    chosen = recipe.graph.model_dump(exclude_defaults=True)
+    if chosen:
+        forms = ", ".join(f"{part} {choice}" for part, choice in chosen.items())
+        table.add_row("graph", forms, escape(why.graph or ""))
     if recipe.build_hint:
         table.add_row("build", "", escape(recipe.build_hint))
     for note in recipe.notes:

@@ -58,6 +58,7 @@ class Reasons(_Strict):
     opset: Line
     precision: Line
     attention: Line
+    graph: Line | None = None
 
 
 class BuildChoice(_Strict):

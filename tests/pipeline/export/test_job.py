@@ -318,7 +318,7 @@ def test_fp16_and_a_plan(
     }
     single = {name for name, kind in convolutions.items() if kind == TensorProto.FLOAT}
     assert single == convolutions.keys() & manifest["precision"]["kept_in_float"].keys()
-    assert set(convolutions.values()) == {TensorProto.FLOAT, TensorProto.FLOAT16}
+    assert set(convolutions.values()) == {TensorProto.FLOAT16}
     nodes = sum(node.op_type != "Cast" for node in half.graph.node)
     assert sum(manifest["precision"]["nodes"].values()) == nodes
     assert manifest["calibration"]["images"] == 3

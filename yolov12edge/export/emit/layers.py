@@ -176,10 +176,11 @@ def _growing_merge(module: GrowingMerge, graph: GraphBuilder, coarse: Value, fin
         )
     else:
         weight = graph.weight("low.weight", numbers(module.low))
+        # INT8 corrects the bias of every convolution, so each has one.
+        zeros = graph.weight("low.bias", numbers(module.low.new_zeros(len(module.low))))
         small = (len(module.low), *coarse.shape[1:])
-        grown = _grown(
-            graph, graph.add("Conv", [coarse, weight], small, "low", kernel_shape=[1, 1])
-        )
+        low = graph.add("Conv", [coarse, weight, zeros], small, "low", kernel_shape=[1, 1])
+        grown = _grown(graph, low)
     high = emit_child(graph, "high", module.high, fine)
     return _silu(graph, graph.add("Add", [high, grown], shape, "merged"))
 

@@ -17,6 +17,7 @@ from yolov12edge.pipeline.export.target import default_target
 from yolov12edge.pipeline.images.coco import fetch_coco_images
 from yolov12edge.pipeline.images.sets import ImageSets, gather_images
 from yolov12edge.pipeline.stages.fp16 import FP16_IMAGES
+from yolov12edge.run.form import GraphForm
 from yolov12edge.run.recipe import Precision, Recipe, load_recipe
 from yolov12edge.voice import Progress, Voice
 
@@ -71,10 +72,10 @@ def prepare(request: ExportRequest, voice: Voice, progress: Progress) -> ExportJ
     load_onnxruntime()  # the export is checked in it: better missed now than after the work
     batch = BatchRange.parse(request.batch)
     if request.image_size:
-        _options(request, recipe, request.image_size, batch)
+        _options(request, recipe, precision, request.image_size, batch)
     checkpoint = _read(request, voice, progress)
     size = request.image_size or (checkpoint.image_size or DEFAULT_IMAGE_SIZE,) * 2
-    options = _options(request, recipe, size, batch)
+    options = _options(request, recipe, precision, size, batch)
     images = gather_images(
         precision,
         _calibration_source(request, precision, voice, progress),
@@ -110,7 +111,11 @@ def _choose_precision(asked: str | None, recipe: Recipe) -> Precision:
 
 
 def _options(
-    request: ExportRequest, recipe: Recipe, size: tuple[int, int], batch: BatchRange
+    request: ExportRequest,
+    recipe: Recipe,
+    precision: Precision,
+    size: tuple[int, int],
+    batch: BatchRange,
 ) -> ExportOptions:
     return ExportOptions(
         height=size[0],
@@ -119,7 +124,8 @@ def _options(
         opset=recipe.opset,
         variant=recipe.attention,
         swap_attention=request.swap_attention,
-        form=recipe.graph,
+        # The rules of INT8 know the plain forms, and no other was better (docs/quantization.md).
+        form=GraphForm() if precision == "int8" else recipe.graph,
     )
 
 

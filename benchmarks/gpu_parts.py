@@ -28,11 +28,13 @@ from yolov12edge.pipeline.stages.build import record_build
 from yolov12edge.pipeline.stages.prediction import predict_plans
 from yolov12edge.quantize import convert_to_fp16
 from yolov12edge.run.gpus import Gpu, gpus_of
+from yolov12edge.run.recipe import load_recipe
 from yolov12edge.runtime import open_runner, tensorrt, tensorrt_rtx
 from yolov12edge.runtime.runner import Runner
 
 # For machines that only build: what the plan is made for when there is no GPU to ask.
 SM_WITHOUT_GPU = 86
+TURING = 75
 
 _QUICK = "left out of a quick run"
 # Fresh batch norms would leave every score near zero, where parity shows nothing.
@@ -205,6 +207,14 @@ def graphs(setup: Setup, model: Detector, scale: str, batch: int) -> tuple[dict[
     if not ours.is_file():
         export_onnx(model, ours, ExportOptions(setup.size, setup.size, batch=batch))
     found["ours fp32"] = ours
+    shaped = setup.folder / f"shaped-{scale}-b{batch}-{setup.size}.onnx"
+    if not shaped.is_file():
+        recipe = load_recipe("turing" if setup.sm == TURING else "rtx-ampere")
+        options = ExportOptions(
+            setup.size, setup.size, batch=batch, variant=recipe.attention, form=recipe.graph
+        )
+        export_onnx(model, shaped, options)
+    found["shaped fp32"] = shaped
     if setup.public is not None:
         public = setup.public / f"yolo12{scale}-b{batch}.onnx"
         if public.is_file():

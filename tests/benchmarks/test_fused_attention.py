@@ -49,9 +49,15 @@ def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def check(script: Any, words: tuple[Any, ...], folder: Path) -> None:
     *graph, sm = words
     case = script.Case(*graph)
-    found = script.look(case, script.write_graph(case, folder), sm)
+    found = script.look(case, script.write_graph(case, folder, sm), sm)
     blocks = 16 if case.scale in "lx" else 8
     assert found.text == f"attention: {blocks} of {blocks} fused (SM{sm})", found.warnings
+
+
+def test_the_plain_form_is_fused_too(script: ModuleType, tmp_path: Path) -> None:
+    case = script.Case("n", "v1", 320, False)
+    found = script.look(case, script.write_graph(case, tmp_path, None), 86)
+    assert found.text == "attention: 8 of 8 fused (SM86)"
 
 
 @pytest.mark.parametrize("words", CASES, ids=str)

@@ -55,7 +55,10 @@ def test_every_step_that_needs_no_gpu(tmp_path: Path) -> None:
         "torch eager fp32", "torch compile fp32", "torch eager fp16, explicit",
         "onnxruntime ours fp32", "onnxruntime ours fp16", "onnxruntime public fp32",
     } <= names  # fmt: skip
-    for name in ("onnxruntime ours fp32", "onnxruntime public fp32", "torch compile fp32"):
+    for name in (
+        "onnxruntime ours fp32", "onnxruntime shaped fp32", "onnxruntime public fp32",
+        "torch compile fp32",
+    ):  # fmt: skip
         assert race["parity"][name]["box_px"] < 0.01
         assert race["parity"][name]["score"] < 1e-4
     assert race["parity"]["onnxruntime ours fp16"]["finite"]

@@ -58,14 +58,24 @@ def test_a_1x1_convolution_as_a_product() -> None:
     assert (work.rows, work.columns) == (800, 256)
 
 
-def test_a_transposed_convolution_sweeps_its_input() -> None:
+@pytest.mark.parametrize(
+    ("kind", "name", "grows"),
+    [
+        ("deconv", "model.11.cv1/grown_U239_myl0_86", 2),
+        ("runtime_fusion", "__myl_DecoSilu_myl0", 1),
+    ],
+)
+def test_a_transposed_convolution_sweeps_its_input(kind: str, name: str, grows: int) -> None:
     layer = kernel(
-        "deconv",
-        [tensor("x", 1, 64, 40, 40)],
-        [tensor("y", 1, 64, 80, 80)],
-        [tensor("weights", 64, 64, 2, 2)],
+        kind,
+        [tensor("x", 1, 256, 20, 20)],
+        [tensor("y", 1, 64, 20 * grows, 20 * grows)],
+        [tensor("weights", 256, 64, grows, grows)],
+        name=name,
     )
-    assert work_of(layer).multiply_adds == 64 * 64 * 4 * 1600
+    work = work_of(layer)
+    assert work.multiply_adds == 256 * 64 * grows**2 * 400
+    assert (work.rows, work.columns, work.groups) == (400, 64 * grows**2, 1)
 
 
 @pytest.mark.parametrize("second", [(8, 32, 400), (8, 400, 32)])

@@ -120,17 +120,17 @@ def _product(layer: EngineLayer) -> Work:
 def _convolution(layer: EngineLayer, weights: EngineTensor | None) -> Work:
     if weights is None:
         raise NotTold("convolve with weights that are not told")
+    if _transposed(layer):
+        return _transposed_convolution(layer, weights)
     outputs, inputs_of_a_group = _matrix(weights)[:2]
     written = next(shape for shape in map(_shape, layer.outputs) if shape[1:2] == (outputs,))
-    swept = _shape(layer.inputs[0]) if layer.kind == "deconv" else written
-    positions = swept[0] * math.prod(swept[2:])
+    positions = written[0] * math.prod(written[2:])
     channels = _shape(layer.inputs[0])[1]
     groups = max(channels // inputs_of_a_group, 1)
-    multiply_adds = math.prod(_shape(weights)) * positions
     columns = max(outputs // groups, 1)
     alone = groups > 1 and columns == 1
     return Work(
-        multiply_adds=multiply_adds,
+        multiply_adds=math.prod(_shape(weights)) * positions,
         unit="cuda cores" if alone else "tensor cores",
         dtype=str(weights.dtype),
         rows=positions,
@@ -139,18 +139,40 @@ def _convolution(layer: EngineLayer, weights: EngineTensor | None) -> Work:
     )
 
 
+def _transposed_convolution(layer: EngineLayer, weights: EngineTensor) -> Work:
+    """Of one group, weights (in, out, height, width), each used at every position of its input."""
+    inputs, *results = _matrix(weights)
+    read = next(shape for shape in map(_shape, layer.inputs) if shape[1:2] == (inputs,))
+    positions = read[0] * math.prod(read[2:])
+    return Work(
+        multiply_adds=math.prod(_shape(weights)) * positions,
+        unit="tensor cores",
+        dtype=str(weights.dtype),
+        rows=positions,
+        columns=math.prod(results),
+    )
+
+
+def _transposed(layer: EngineLayer) -> bool:
+    return layer.kind == "deconv" or layer.name.startswith("__myl_Deco")
+
+
 def _weights(layer: EngineLayer) -> EngineTensor | None:
-    """The constant that a kernel convolves with: (out, in of a group, height, width)."""
+    """The constant that a kernel convolves with.
+
+    (out, in of a group, height, width), or of a transposed convolution (in, out, height, width).
+    """
     written = {shape[1] for shape in map(_shape, layer.outputs) if len(shape) > 2}
-    read = [shape[1] for shape in map(_shape, layer.inputs) if len(shape) > 2]
-    found = [
-        constant
-        for constant in layer.constants
-        if (matrix := _matrix(constant))
-        and matrix[0] in written
-        and any(channels % matrix[1] == 0 for channels in read)
-        and all(side <= _LARGEST_KERNEL for side in matrix[2:])
-    ]
+    read = {shape[1] for shape in map(_shape, layer.inputs) if len(shape) > 2}
+
+    def fits(matrix: tuple[int, ...]) -> bool:
+        if not matrix or any(side > _LARGEST_KERNEL for side in matrix[2:]):
+            return False
+        if _transposed(layer):
+            return matrix[0] in read and matrix[1] in written
+        return matrix[0] in written and any(channels % matrix[1] == 0 for channels in read)
+
+    found = [constant for constant in layer.constants if fits(_matrix(constant))]
     return max(found, key=lambda constant: math.prod(_shape(constant)), default=None)
 
 

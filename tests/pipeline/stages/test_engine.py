@@ -90,6 +90,12 @@ def test_the_engine_itself_is_judged(
 ) -> None:
     outcome, folder = export()
     assert outcome.code == 0, outcome.err
+    # Q of a convolution's result takes a kernel of its own in TensorRT-RTX, which can be seen.
+    assert "INT8 is predicted to take " in outcome.err
+    assert "; use --fp16" in outcome.err
+    assert outcome.document["attention"]["verdict"] == "fused"
+    rows = {row["artifact"]: row["predicted_ms"] for row in outcome.document["comparison"]}
+    assert rows["engine.plan"] > rows["engine.fp16.plan"] > 0
     names = ["model.onnx", "model.fp16.onnx", "model.int8.onnx", "engine.plan"]
     assert list(outcome.document["drift"]) == names
     drift = json.loads((folder / "drift.json").read_text())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from yolov12edge.bench import BenchReport
+from yolov12edge.engine.prediction import NotPredicted, Prediction
 from yolov12edge.evaluate import Gate
 from yolov12edge.files import write_json
 from yolov12edge.pipeline.export.conversion import Conversions, convert, write_graph
@@ -19,6 +20,7 @@ from yolov12edge.pipeline.stages.engine import (
     plans_to_time,
     refuse_unfused,
     try_engine,
+    weigh_int8,
 )
 from yolov12edge.pipeline.stages.goldens import record_run
 from yolov12edge.pipeline.stages.prediction import predict_build
@@ -43,6 +45,7 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
         proved = write_graph(job, run, voice)
         made = convert(job, run, proved, voice, progress)
         engine = _build(job, made, voice, progress)
+        predicted, rival = _predict(job, made, engine, voice, progress)
         _record_goldens(job, run, progress)
         manifest = describe_run(job, run, proved, made, engine)
         # A plan is opened with what the manifest says of it.
@@ -65,7 +68,8 @@ def export_run(request: ExportRequest, voice: Voice, progress: Progress) -> Expo
         note,
         trial.failure or unfused,
         built,
-        predict_build(built, job.recipe) if built else None,
+        predicted,
+        rival,
     )
 
 
@@ -73,6 +77,18 @@ def _build(job: ExportJob, made: Conversions, voice: Voice, progress: Progress) 
     if not job.request.build:
         return NotBuilt("not asked for (--no-build)")
     return build_step(job.recipe, made.asked.path, job.batch, voice, progress)
+
+
+def _predict(
+    job: ExportJob, made: Conversions, engine: Built | NotBuilt, voice: Voice, progress: Progress
+) -> tuple[Prediction | NotPredicted | None, Prediction | None]:
+    """The engine's time on a GPU of the target, and that of the FP16 engine INT8 has to beat."""
+    if isinstance(engine, NotBuilt):
+        return None, None
+    found, half = predict_build(engine.engine, job.recipe), made.of("fp16")
+    if half is None or job.precision != "int8" or isinstance(found, NotPredicted):
+        return found, None
+    return found, weigh_int8(job.recipe, found, half.path, job.batch, voice, progress)
 
 
 def _record_goldens(job: ExportJob, run: RunFolder, progress: Progress) -> None:

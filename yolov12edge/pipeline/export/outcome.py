@@ -13,7 +13,7 @@ from yolov12edge.engine.prediction import NotPredicted, Prediction
 from yolov12edge.errors import GateFailed
 from yolov12edge.pipeline.stages.verify import Verdicts
 from yolov12edge.run.manifest import Manifest
-from yolov12edge.run.names import DRIFT_FILE
+from yolov12edge.run.names import DRIFT_FILE, FP16_PLAN_FILE
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class ExportOutcome:
             that its attention is not fused, where that was asked for.
         engine: as it was built here; None if it was not.
         predicted: its time on a GPU of the target, or why there is none; None without an engine.
+        rival: what an FP16 engine is predicted to take, where this one is INT8; it is not kept.
     """
 
     folder: Path
@@ -42,11 +43,13 @@ class ExportOutcome:
     failure: GateFailed | None = None
     engine: EngineBuild | None = None
     predicted: Prediction | NotPredicted | None = None
+    rival: Prediction | None = None
 
     def comparison(self) -> list[dict[str, Any]]:
         """One row an artifact, the checkpoint first: accuracy, size, latency where it runs here.
 
-        An engine that does not run here has one for its size and its predicted time.
+        An engine that does not run here has one for its size and its predicted time, and so has the
+        FP16 engine that INT8 has to beat.
         """
         timed = {one.name: one.latency_ms.p50 for one in self.bench.artifacts} if self.bench else {}
         drift = self.verdicts.by_artifact
@@ -81,6 +84,11 @@ class ExportOutcome:
                     "predicted_ms": time if name == plan else None,
                     "passed": report.gate.passed if report else None,
                 }
+            )
+        if self.rival is not None:
+            rows.append(
+                dict.fromkeys(rows[0])
+                | {"artifact": FP16_PLAN_FILE, "predicted_ms": self.rival.predicted_ms}
             )
         return rows
 

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from yolov12edge.engine import BatchRange, EngineBuild, builder_available
 from yolov12edge.engine.build import build_engine
+from yolov12edge.engine.prediction import Prediction
 from yolov12edge.errors import EdgeError, GateFailed, UnsupportedError
 from yolov12edge.files import readable_size
 from yolov12edge.pipeline.stages.build import recipe_options
+from yolov12edge.pipeline.stages.prediction import predict_build
 from yolov12edge.run.names import (
     FP16_PLAN_FILE,
     PLAN_FILE,
@@ -20,7 +22,7 @@ from yolov12edge.run.names import (
 )
 from yolov12edge.run.recipe import Precision, Recipe
 from yolov12edge.runtime import open_artifact
-from yolov12edge.voice import Progress, Voice
+from yolov12edge.voice import SILENCE, Progress, Voice
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,49 @@ def refuse_unfused(built: Built | NotBuilt) -> GateFailed | None:
         "name a target whose engine can be built here (yolov12edge doctor), or leave out "
         "--require-fused",
     )
+
+
+def weigh_int8(
+    recipe: Recipe,
+    int8: Prediction,
+    half: Path,
+    batch: BatchRange,
+    voice: Voice,
+    progress: Progress,
+) -> Prediction | None:
+    """Say whether INT8 is predicted to beat FP16, by an FP16 engine built for its record only.
+
+    Args:
+        int8: what the INT8 engine is predicted to take.
+        half: FP16 twin of what that engine was built from.
+
+    Returns:
+        What the FP16 engine would take; None where that cannot be had without a GPU.
+    """
+    if recipe.plan_backend != "tensorrt_rtx":
+        return None
+    with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
+        target = Path(folder) / FP16_PLAN_FILE
+        try:
+            rival = _build("tensorrt_rtx", recipe, half, target, batch, SILENCE, progress)
+        except EdgeError as error:
+            voice.warn(f"no FP16 engine to compare INT8 with: {error.message}")
+            return None
+    fp16 = predict_build(rival, recipe)
+    if not isinstance(fp16, Prediction):
+        return None
+    text = (
+        f"INT8 is predicted to take {int8.predicted_ms:.2f} ms on {int8.gpu_title}, FP16 "
+        f"{fp16.predicted_ms:.2f} ms"
+    )
+    if int8.predicted_ms < fp16.predicted_ms:
+        voice.info(text)
+    else:
+        voice.warn(
+            f"{text}: the builder makes {int8.kernels} kernels of it instead of {fp16.kernels}; "
+            "use --fp16"
+        )
+    return fp16
 
 
 def try_engine(built: Built | NotBuilt) -> Trial:

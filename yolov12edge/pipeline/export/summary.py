@@ -11,6 +11,7 @@ from yolov12edge.engine.prediction import Prediction
 from yolov12edge.evaluate import render_drift
 from yolov12edge.files import readable_size
 from yolov12edge.pipeline.export.outcome import ExportOutcome
+from yolov12edge.run.names import FP16_PLAN_FILE
 from yolov12edge.tables import add_numbers, new_table, spaced
 
 
@@ -61,8 +62,11 @@ def _comparison(outcome: ExportOutcome) -> Table:
     add_numbers(table, "mAP50-95", "self-mAP", "matched", "size", "ms")
     predicted = outcome.predicted if isinstance(outcome.predicted, Prediction) else None
     if predicted is not None:
-        add_numbers(table, "predicted ms")
-        table.caption = Text(f"predicted for {predicted.gpu_title}, not measured", "dim")
+        add_numbers(table, "predicted")
+        caption = f"predicted: ms on {predicted.gpu_title}, not measured"
+        if outcome.rival is not None:
+            caption += f"\n{FP16_PLAN_FILE} is what INT8 has to beat, and is not kept"
+        table.caption = Text(caption, "dim")
         table.caption_justify = "left"
     add_numbers(table, "gate")
     for row in outcome.comparison():

@@ -54,11 +54,8 @@ def _decode(
     offsets, strides = decode_constants(height, width)
     anchors = offsets.shape[1]
 
-    def joined(levels: list[Value], role: str) -> Value:
-        channels = levels[0].channels
-        return graph.add("Concat", levels, (channels, anchors), role, axis=2)
-
-    bins = reshape(graph, joined(boxes, "boxes"), (4, REG_MAX, anchors), "bins")
+    joined = graph.add("Concat", boxes, (boxes[0].channels, anchors), "boxes", axis=2)
+    bins = reshape(graph, joined, (4, REG_MAX, anchors), "bins")
     spread = graph.add("Softmax", [bins], bins.shape, "probabilities", axis=2)
     flat = reshape(graph, spread, (4 * REG_MAX, anchors), "flat_probabilities")
     # A convolution, not MatMul: TensorRT-RTX refuses float32 matrix products on Turing.
@@ -68,11 +65,7 @@ def _decode(
     pixels = graph.add("Mul", [cells, stride], (4, anchors), "pixels")
     offset = graph.weight("anchors", numbers(offsets))
     box = graph.add("Add", [pixels, offset], (4, anchors), "box")
-    classes = joined(logits, "logits")
-    scores = graph.add("Sigmoid", [classes], classes.shape, "scores")
-    output = Value(OUTPUT_NAME, (4 + classes.channels, anchors))
-    graph.add_output("Concat", [box, scores], output, axis=1)
-    return output
+    return _with_scores(graph, box, logits)
 
 
 def _decode_rows(
@@ -147,8 +140,14 @@ def _decode_expectation(
     offset = graph.weight("anchors", numbers(offsets.T))
     box_rows = graph.add("Add", [pixels, offset], (anchors, 4), "box_rows")
     box = graph.add("Transpose", [box_rows], (4, anchors), "box", perm=[0, 2, 1])
-    classes = graph.add("Concat", logits, (logits[0].channels, anchors), "logits", axis=2)
+    return _with_scores(graph, box, logits)
+
+
+def _with_scores(graph: GraphBuilder, box: Value, logits: list[Value]) -> Value:
+    """Boxes (B, 4, A) above the scores of all levels: (B, 4 + classes, A)."""
+    channels, anchors = logits[0].channels, box.shape[1]
+    classes = graph.add("Concat", logits, (channels, anchors), "logits", axis=2)
     scores = graph.add("Sigmoid", [classes], classes.shape, "scores")
-    output = Value(OUTPUT_NAME, (4 + classes.channels, anchors))
+    output = Value(OUTPUT_NAME, (4 + channels, anchors))
     graph.add_output("Concat", [box, scores], output, axis=1)
     return output

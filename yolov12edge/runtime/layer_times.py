@@ -26,6 +26,8 @@ from yolov12edge.runtime.runner import FloatArray
 
 _KERNEL_TIME = re.compile(r"(_nchwc)?_kernel_time$")
 _WARMUPS = 3
+# How OpenVINO's kernels are named where there may be none: views, inputs and outputs.
+_WITHOUT_KERNEL = "unknown"
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,14 @@ def time_openvino_layers(
         for _ in range(_WARMUPS):
             runner.layer_times(images)
         found = [runner.layer_times(images) for _ in range(runs)]
-    return [
+    layers = [
         LayerTimes(name, kind, nodes_of(name), tuple(run[place][2] for run in found))
         for place, (name, kind, _) in enumerate(found[-1])
+    ]
+    return [
+        layer
+        for layer in layers
+        if any(layer.milliseconds) or not layer.kind.startswith(_WITHOUT_KERNEL)
     ]
 
 

@@ -89,7 +89,7 @@ def forms(options: argparse.Namespace, folder: Path) -> Iterator[tuple[str, Path
         for one in candidates(options.short):
             path = write_graph(scale, options.layout, one, folder)
             yield f"{scale}, {one.name}", path
-        if not options.short:
+        if not options.short:  # of the last candidate, which is what RTX recipes take
             for activation in ("tanh", "Swish"):
                 target = folder / f"{scale}-{activation}.onnx"
                 activate(path, target, activation)

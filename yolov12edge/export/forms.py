@@ -138,8 +138,6 @@ class GrowingMerge(nn.Module):
 class GrowingStage(nn.Module):
     """A stage without residual that merges two maps of different size before its units."""
 
-    gamma = None
-
     def __init__(self, stage: A2C2f, merge: GrowingMerge) -> None:
         super().__init__()
         self.cv1, self.cv2, self.m = merge, stage.cv2, stage.m
@@ -234,16 +232,12 @@ def grow_after_merge(model: ExportModel, *, transposed: bool) -> int:
 
 def subtract_residuals(model: ExportModel) -> int:
     """Turn the sums of attention blocks into differences."""
-
-    def subtract(block: AttentionBlock) -> None:
+    blocks = [block for block in model.modules() if isinstance(block, AttentionBlock)]
+    for block in blocks:
         attention: nn.Module = block.attn
         assert isinstance(attention, ContiguousAttention)
         attention.proj = Negative(attention.proj)
         block.mlp[1] = Negative(block.mlp[1])
-
-    blocks = [block for block in model.modules() if isinstance(block, AttentionBlock)]
-    for block in blocks:
-        subtract(block)
     return len(blocks)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from yolov12edge.export.emit.dispatch import emit
 from yolov12edge.export.emit.layout import numbers, reshape, to_rows
 from yolov12edge.export.modules import (
@@ -61,10 +63,7 @@ def _decode(
     # A convolution, not MatMul: TensorRT-RTX refuses float32 matrix products on Turing.
     matrix = graph.weight("matrix", numbers(module.matrix)[..., None])
     cells = graph.add("Conv", [flat, matrix], (4, anchors), "cells", kernel_shape=[1])
-    stride = graph.weight("strides", numbers(strides))
-    pixels = graph.add("Mul", [cells, stride], (4, anchors), "pixels")
-    offset = graph.weight("anchors", numbers(offsets))
-    box = graph.add("Add", [pixels, offset], (4, anchors), "box")
+    box = _placed(graph, cells, strides, offsets, "box")
     return _with_scores(graph, box, logits)
 
 
@@ -88,10 +87,7 @@ def _decode_rows(
     flat = reshape(graph, spread, (anchors, 4 * REG_MAX), "flat_probabilities")
     matrix = graph.weight("matrix", numbers(module.matrix.T))
     cells = graph.add("MatMul", [flat, matrix], (anchors, 4), "cells")
-    stride = graph.weight("strides", numbers(strides.T))
-    pixels = graph.add("Mul", [cells, stride], (anchors, 4), "pixels")
-    offset = graph.weight("anchors", numbers(offsets.T))
-    box = graph.add("Add", [pixels, offset], (anchors, 4), "box")
+    box = _placed(graph, cells, strides.T, offsets.T, "box")
     classes = joined(logits, "logits")
     scores = graph.add("Sigmoid", [classes], classes.shape, "scores")
     columns = 4 + classes.shape[1]
@@ -135,12 +131,19 @@ def _decode_expectation(
     centre = graph.add("Mul", [apart, half], (anchors, 2), "centre")
     size = graph.add("Add", [first, second], (anchors, 2), "size")
     cells = graph.add("Concat", [centre, size], (anchors, 4), "cells", axis=2)
-    stride = graph.weight("strides", numbers(strides.T))
-    pixels = graph.add("Mul", [cells, stride], (anchors, 4), "pixels")
-    offset = graph.weight("anchors", numbers(offsets.T))
-    box_rows = graph.add("Add", [pixels, offset], (anchors, 4), "box_rows")
+    box_rows = _placed(graph, cells, strides.T, offsets.T, "box_rows")
     box = graph.add("Transpose", [box_rows], (4, anchors), "box", perm=[0, 2, 1])
     return _with_scores(graph, box, logits)
+
+
+def _placed(
+    graph: GraphBuilder, cells: Value, strides: Tensor, offsets: Tensor, role: str
+) -> Value:
+    """Boxes in cells around their anchors to boxes in pixels of the input."""
+    stride = graph.weight("strides", numbers(strides))
+    pixels = graph.add("Mul", [cells, stride], cells.shape, "pixels")
+    offset = graph.weight("anchors", numbers(offsets))
+    return graph.add("Add", [pixels, offset], cells.shape, role)
 
 
 def _with_scores(graph: GraphBuilder, box: Value, logits: list[Value]) -> Value:

@@ -12,6 +12,7 @@ import psutil
 
 from yolov12edge.bench.nvml import read_gpus
 from yolov12edge.documents import Document
+from yolov12edge.processor import read_processor
 from yolov12edge.runtime.cuda import driver, find_gpus
 
 LIBRARIES = (
@@ -131,11 +132,9 @@ def read_cpu(root: Path = Path("/")) -> Cpu:
     Args:
         root: where /proc and /sys are.
     """
-    information = _text(root / "proc/cpuinfo") or ""
-    model = re.search(r"^model name\s*:\s*(.+)$", information, re.MULTILINE)
     affinity = getattr(os, "sched_getaffinity", None)
     return Cpu(
-        model=model.group(1).strip() if model else platform.processor() or platform.machine(),
+        model=read_processor(root / "proc/cpuinfo").model,
         cores=psutil.cpu_count(logical=False),
         logical=psutil.cpu_count(),
         available=len(affinity(0)) if affinity else psutil.cpu_count() or 1,

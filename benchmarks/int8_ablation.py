@@ -43,11 +43,12 @@ from yolov12edge.quantize import (
     score_corrections,
 )
 from yolov12edge.quantize.rules import common
+from yolov12edge.quantize.rules.cpu import SEVEN_BITS
 
 CORRECTING = 24
 SHIFTING = 16
 EVENING = 8
-ATTENTION = {"tensorrt": "packed", "cpu": "rows"}
+ATTENTION = {"tensorrt": "packed", "cpu": "rows", "cpu-vnni": "rows"}
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,9 @@ def all_variants(dialect: Dialect) -> list[Variant]:
         add(f"without {evening.name}", equalize=())
     for moved in dialect.move_up:
         add(f"without {moved.name}", move_up=())
+    if dialect.weights is not None:
+        add(f"without {dialect.weights.name} (right with VNNI only)", weights=None)
+        add("weights of seven bits throughout", weights=SEVEN_BITS)
     add("residual sums in INT8", quantize=(*dialect.quantize, common.RESIDUAL_SUMS))
     changed.append(Variant("without the shift of channels", dialect, shifted=False))
     changed.append(Variant("without score correction", dialect, corrected=False))

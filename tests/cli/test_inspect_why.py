@@ -17,7 +17,6 @@ from tests.samples import write_weights
 from yolov12edge.export import ExportOptions, export_onnx, probe_picture
 from yolov12edge.files import sha256_file
 from yolov12edge.quantize import (
-    CPU,
     DIALECTS,
     TENSORRT,
     Dialect,
@@ -78,7 +77,7 @@ def test_an_int8_file_without_a_manifest(
         assert found[name]["reason"].startswith("convolutions: ")
     assert {name for node in found.values() for name in node["rules"]} == {dialect.name}
     joins = {node["precision"] for node in found.values() if node["operator"] == "Concat"}
-    assert joins == ({"int8", "fp32"} if dialect is CPU else {"fp32"})
+    assert joins == ({"fp32"} if dialect is TENSORRT else {"int8", "fp32"})
     by_rule = {rule["rule"]: rule for rule in found["model.0/conv"]["rules"][dialect.name]}
     assert by_rule["decoding"] == {
         "rule": "decoding", "applies": False, "reason": "takes nodes of the box decoding",
@@ -129,7 +128,10 @@ def test_a_float_file_says_what_int8_would_make_of_it(inspect: Run, exported: Pa
         name: [rule["rule"] for rule in rules if rule["applies"]]
         for name, rules in node["rules"].items()
     }
-    assert applies == {"tensorrt": ["stem", "convolutions"], "cpu": ["convolutions", "even-second"]}
+    assert applies == {
+        "tensorrt": ["stem", "convolutions"],
+        "cpu": ["convolutions", "even-second", "no-saturation"],
+    }
 
 
 def test_attention_and_what_keeps_builders_from_fusing_it(

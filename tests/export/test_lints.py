@@ -163,12 +163,24 @@ def infinite_scale(model: onnx.ModelProto) -> None:
 
 
 def kill_quantized_channel(model: onnx.ModelProto) -> None:
-    weight = node(model, "model.1/conv").input[1]
-    shape = numpy_helper.to_array(
-        next(t for t in model.graph.initializer if t.name == weight)
-    ).shape
-    values = np.ones(shape, np.int8)
+    values = np.ones(weight_shape(model), np.int8)
     values[4] = 0
+    quantize_weight(model, values)
+
+
+def overflow_16_bits(model: onnx.ModelProto) -> None:
+    add_pair(model, zero=np.uint8(7))
+    values = np.ones(weight_shape(model), np.int8)
+    values[3, 2:4] = -65
+    quantize_weight(model, values)
+
+
+def weight_shape(model: onnx.ModelProto) -> tuple[int, ...]:
+    weight = node(model, "model.1/conv").input[1]
+    return tuple(next(t for t in model.graph.initializer if t.name == weight).dims)
+
+
+def quantize_weight(model: onnx.ModelProto, values: np.ndarray) -> None:
     model.graph.initializer.extend(
         [
             numpy_helper.from_array(values, "w_q"),
@@ -249,6 +261,7 @@ def kill_channel(model: onnx.ModelProto) -> None:
         ("non-finite-weights", poison_weight, "model.4.cv1.weight"),
         ("dead-channels", kill_channel, "1 of 64"),
         ("dead-channels", kill_quantized_channel, "1 of 32"),
+        ("saturating-products", overflow_16_bits, "in 1 of 1 convolutions"),
     ],
 )
 def test_a_lint_finds_its_damage(

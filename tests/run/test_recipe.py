@@ -139,6 +139,7 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         ("[fp32, fp16]", "[fp32, int4]", 10, "precision.allowed.1"),
         ("  opset: c\n", "  opset: c\n  speed: x\n", 17, "unknown field why.speed"),
         ("attention: packed\n", "attention: packed\natention: x\n", 12, "unknown field atention"),
+        ("attention: packed\n", "attention: packed\nvnni: true\n", 1, "vnni is a matter of CPUs"),
         ("title: my box\n", "", 1, "title is missing"),
         ("{flags}", "{precision}", 1, "unknown placeholders: ['precision']"),
         ("[86]", "[8.6]", 5, "compute_capabilities.0"),

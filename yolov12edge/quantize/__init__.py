@@ -3,17 +3,23 @@
 from yolov12edge.quantize.domain import ALIEN, describe_images, domain_gap
 from yolov12edge.quantize.equalize import equalize
 from yolov12edge.quantize.fp16 import Fp16Conversion, convert_to_fp16
-from yolov12edge.quantize.int8 import Int8Conversion, observed_tensors, quantize_int8
+from yolov12edge.quantize.int8 import (
+    Int8Conversion,
+    WeightMemory,
+    observed_tensors,
+    quantize_int8,
+)
 from yolov12edge.quantize.observers import Statistics, observe
 from yolov12edge.quantize.policy import QuantizationPlan, plan_quantization
 from yolov12edge.quantize.ranges import METHODS, Method
-from yolov12edge.quantize.rules import CPU, DIALECTS, TENSORRT, Dialect
+from yolov12edge.quantize.rules import CPU, CPU_VNNI, DIALECTS, TENSORRT, Dialect
 from yolov12edge.quantize.scores import score_corrections
 from yolov12edge.quantize.shifts import Shifts, activation_shifts, choose_steps
 
 __all__ = [
     "ALIEN",
     "CPU",
+    "CPU_VNNI",
     "DIALECTS",
     "METHODS",
     "TENSORRT",
@@ -24,6 +30,7 @@ __all__ = [
     "QuantizationPlan",
     "Shifts",
     "Statistics",
+    "WeightMemory",
     "activation_shifts",
     "choose_steps",
     "convert_to_fp16",

@@ -29,7 +29,10 @@ from yolov12edge.quantize.qdq import QdqWriter, find_step
 from yolov12edge.quantize.ranges import Method, choose_range, join
 from yolov12edge.quantize.rules import Dialect
 from yolov12edge.quantize.shifts import Shifts
-from yolov12edge.quantize.weights import corrected_bias, quantize_weight
+from yolov12edge.quantize.weights import QuantizedWeight, corrected_bias, quantize_weight
+
+WeightMemory = dict[tuple[str, bool], QuantizedWeight]
+"""INT8 weights by name of the convolution, and by whether their scales are FP16."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ def quantize_int8(
     kept_fp32: Mapping[str, str] | None = None,
     shifts: Shifts | None = None,
     corrections: Mapping[str, NDArray[np.float32]] | None = None,
+    weights: WeightMemory | None = None,
 ) -> Int8Conversion:
     """Write an INT8 twin of a float32 ONNX file.
 
@@ -77,6 +81,8 @@ def quantize_int8(
         kept_fp32: nodes that the twin keeps in float32, and why.
         shifts: of what the convolutions read, from `activation_shifts` with the same method.
         corrections: added to the bias of these convolutions, from `score_corrections`.
+        weights: what earlier calls with this source and dialect made of the weights, which
+            depends on neither method nor images; what is missing is added.
 
     Raises:
         ExportError: statistics of another graph.
@@ -95,8 +101,9 @@ def quantize_int8(
             edges = plan.edges[tensor]
             half = any(writer.is_half(name, index) for name, index in edges)
             writer.quantize_tensor(edges, find_step(chosen, dialect.symmetric, half))
-    for name in plan.convolutions:
-        _quantize_convolution(writer, view, name, statistics, (shifts or {}).get(name))
+    made = _quantize_weights(view, writer, plan, dialect, {} if weights is None else weights)
+    for name, quantized in made.items():
+        _quantize_convolution(writer, view, name, quantized, statistics, (shifts or {}).get(name))
     for name, change in (corrections or {}).items():
         writer.shift_bias(name, change)
     written = writer.finish(view.metadata)
@@ -114,17 +121,39 @@ def observed_tensors(source: onnx.ModelProto, plans: Sequence[QuantizationPlan])
     return list(dict.fromkeys(names))
 
 
+def _quantize_weights(
+    view: GraphView,
+    writer: QdqWriter,
+    plan: QuantizationPlan,
+    dialect: Dialect,
+    memory: WeightMemory,
+) -> dict[str, QuantizedWeight]:
+    """INT8 weights of every convolution of the plan, by name."""
+    limit = None if dialect.weights is None else dialect.weights.limit
+    made = {}
+    for name in plan.convolutions:
+        half = writer.is_half(name, 1)
+        if (name, half) not in memory:
+            memory[name, half] = quantize_weight(_weight(view, name), half, limit)
+        made[name] = memory[name, half]
+    return made
+
+
 def _quantize_convolution(
     writer: QdqWriter,
     view: GraphView,
     name: str,
+    quantized: QuantizedWeight,
     statistics: Statistics,
     shifts: NDArray[np.float64] | None,
 ) -> None:
     node = view.by_name[name]
-    weight, bias = view.weight(node.input[1]), view.weight(node.input[2])
+    weight, bias = _weight(view, name), view.weight(node.input[2])
     group = attribute(node, "group", 1)
-    quantized = quantize_weight(weight, writer.is_half(name, 1))
     means = statistics.tensors[node.input[0]].channel_means
     corrected = corrected_bias(bias, weight, quantized, means, group, shifts)
     writer.quantize_weight(name, quantized, corrected)
+
+
+def _weight(view: GraphView, conv: str) -> NDArray[np.float32]:
+    return view.weight(view.by_name[conv].input[1])

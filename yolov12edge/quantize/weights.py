@@ -7,12 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from yolov12edge.quantize.limits import Limit
+
 Array = NDArray[np.float32]
 
 WEIGHT_MAX = 127
 # FP16's smallest normal number: below it a scale loses bits, in FP16 and in what is built from it.
 SMALLEST_SCALE = float(np.finfo(np.float16).tiny)
+# Candidate scales, as a share of the one that just reaches the largest weight.
 _SHARES = np.linspace(0.5, 1.0, 51)
+# Steps wider than that needs pay where weights must stay small: 2 is seven bits.
+_LIMITED_SHARES = np.geomspace(0.6, 2.0, 61)
 
 
 @dataclass(frozen=True)
@@ -30,29 +35,34 @@ class QuantizedWeight:
     @property
     def restored(self) -> NDArray[np.float64]:
         """(O, I, kh, kw) what the INT8 weights stand for."""
-        scales = self.scales.astype(np.float64).reshape(-1, *[1] * (self.values.ndim - 1))
-        return self.values * scales
+        return self.values * _each(self.scales.astype(np.float64))
 
 
-def quantize_weight(weight: Array, half_scales: bool) -> QuantizedWeight:
+def quantize_weight(
+    weight: Array, half_scales: bool, limit: Limit | None = None
+) -> QuantizedWeight:
     """Round weights to INT8, each output channel with the scale of least squared error.
 
     Args:
         weight: (O, I, kh, kw).
         half_scales: round scales to FP16 first, for graphs that store them so.
+        limit: makes whole numbers ones that no processor overflows (quantize/limits.py).
     """
-    flat = weight.reshape(len(weight), -1).astype(np.float64)
-    reach = np.abs(flat).max(axis=1)
-    best_error = np.full(len(flat), np.inf)
-    best_scale = np.ones(len(flat))
-    for share in _SHARES:
+    exact = weight.astype(np.float64)
+    reach = np.abs(exact).max(axis=(1, 2, 3))
+    best_error = np.full(len(exact), np.inf)
+    best_scale = np.ones(len(exact))
+    best = np.zeros(weight.shape, np.int8)
+    for share in _LIMITED_SHARES if limit else _SHARES:
         scale = _storable(reach * share / WEIGHT_MAX, half_scales)
-        rounded = _round(flat, scale)
-        error = ((rounded * scale[:, None] - flat) ** 2).sum(axis=1)
+        rounded = _round(exact, scale)
+        if limit is not None:
+            rounded = limit(rounded)
+        error = ((rounded * _each(scale) - exact) ** 2).sum(axis=(1, 2, 3))
         better = error < best_error
         best_error[better], best_scale[better] = error[better], scale[better]
-    values = _round(flat, best_scale).astype(np.int8).reshape(weight.shape)
-    return QuantizedWeight(values, best_scale.astype(np.float32))
+        best[better] = rounded[better]
+    return QuantizedWeight(best, best_scale.astype(np.float32))
 
 
 def corrected_bias(
@@ -98,6 +108,11 @@ def _storable(scale: NDArray[np.float64], half: bool) -> NDArray[np.float64]:
     return rounded
 
 
-def _round(flat: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
-    rounded: NDArray[np.float64] = np.clip(np.round(flat / scale[:, None]), -WEIGHT_MAX, WEIGHT_MAX)
+def _round(exact: NDArray[np.float64], scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    rounded: NDArray[np.float64] = np.clip(np.round(exact / _each(scale)), -WEIGHT_MAX, WEIGHT_MAX)
     return rounded
+
+
+def _each(scales: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(O, 1, 1, 1): a number for every output channel."""
+    return scales.reshape(-1, 1, 1, 1)

@@ -91,6 +91,8 @@ class Recipe(_Strict):
         build: what the builder is told beyond its defaults.
         attention: layout of the exported attention, see `yolov12edge.export.AttentionVariant`.
         graph: form of the other parts of the graph.
+        vnni: every processor of the target has VNNI (or is an ARM), so that INT8 weights may use
+            all of eight bits; else they are kept so that no processor overflows.
         why: one line for each choice.
         jetpack: the JetPack release of a Jetson.
         build_hint: the command that builds the engine on the device; {onnx}, {plan}, {name} and
@@ -115,6 +117,7 @@ class Recipe(_Strict):
     build: BuildChoice = BuildChoice()
     attention: Attention
     graph: GraphForm = GraphForm()
+    vnni: bool = False
     why: Reasons
     jetpack: str | None = None
     build_hint: Line | None = None
@@ -131,6 +134,8 @@ class Recipe(_Strict):
             raise ValueError(f"{self.backend} builds nothing: leave out build")
         if self.compute_capabilities and not self.builds_engine:
             raise ValueError(f"{self.backend} has no compute_capabilities")
+        if self.vnni and self.builds_engine:
+            raise ValueError(f"vnni is a matter of CPUs, not of {self.backend}")
         known = {gpu.name: gpu.sm for gpu in list_gpus()}
         for gpu in self.gpus:
             if known.get(gpu) not in self.compute_capabilities:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from yolov12edge.export.lints.registry import Lint, Violation, register
+from yolov12edge.graph.saturation import int8_convolutions
 from yolov12edge.graph.view import GraphView
 
 
@@ -131,3 +132,26 @@ class ScaleValues(Lint):
                     node.name,
                     f"{node.name} has scale {worst:.3g}, below the smallest normal number",
                 )
+
+
+@register
+class SaturatingProducts(Lint):
+    """Weights so large that products of INT8 overflow 16 bits on a CPU without VNNI."""
+
+    name = "saturating-products"
+    severity = "warning"
+    subject = "convolutions of uint8 by int8"
+    operators = frozenset({"Conv"})
+
+    def check(self, view: GraphView) -> Iterator[Violation]:
+        """Yield one message for the graph: it is the file that is right or wrong on a machine."""
+        found = list(int8_convolutions(view))
+        wrong = [conv for conv in found if conv.headroom.saturating]
+        if wrong:
+            worst = max(wrong, key=lambda conv: conv.headroom.used)
+            yield Violation(
+                worst.node.name,
+                f"saturates without VNNI in {len(wrong)} of {len(found)} convolutions: two "
+                f"products of {worst.node.name} can reach {worst.headroom.used:.1f} times 16 bits; "
+                "quantize the model with this package, or with weights of 7 bits",
+            )

@@ -20,7 +20,8 @@ from yolov12edge.graph import GraphView, load_graph
 from yolov12edge.graph.load import detach_external
 from yolov12edge.graph.match import Match
 from yolov12edge.graph.precisions import is_quantized, lowest_precision, node_precisions, uses_half
-from yolov12edge.quantize import CPU, TENSORRT, Dialect
+from yolov12edge.graph.saturation import int8_convolutions
+from yolov12edge.quantize import CPU, CPU_VNNI, TENSORRT, Dialect
 from yolov12edge.quantize.fp16 import float_reason
 from yolov12edge.quantize.policy import Verdict, in_block, judge_node
 from yolov12edge.quantize.restore import without_conversions
@@ -265,7 +266,10 @@ def _dialects(view: GraphView, manifest: Manifest | None) -> tuple[Dialect, ...]
     for node in view.nodes:
         if node.op_type == "QuantizeLinear":
             zero = view.constant(node.input[2]) if len(node.input) > 2 else None
-            return (TENSORRT if zero is not None and zero.dtype == np.int8 else CPU,)
+            if zero is not None and zero.dtype == np.int8:
+                return (TENSORRT,)
+            saturates = any(conv.headroom.saturating for conv in int8_convolutions(view))
+            return (CPU_VNNI if saturates else CPU,)
     if manifest is None:
         return (TENSORRT, CPU)
     return (TENSORRT if manifest.target.backend.startswith("tensorrt") else CPU,)

@@ -9,6 +9,7 @@ import onnx
 
 from yolov12edge.graph.match import Match
 from yolov12edge.graph.view import GraphView
+from yolov12edge.quantize.limits import Limit
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,28 @@ class Equalize:
         return _match(self, self.applies(view, node))
 
 
-Rule = KeepFloat | QuantizeInputs | MoveUp | Equalize
+@dataclass(frozen=True)
+class LimitWeights:
+    """Keeps INT8 weights so small that no processor overflows.
+
+    Attributes:
+        name: what reports call it.
+        why: the reason, one line.
+        takes: which nodes, in words.
+        limit: makes weights fit.
+    """
+
+    name: str
+    why: str
+    takes: str
+    limit: Limit
+
+    def match(self, view: GraphView, node: onnx.NodeProto) -> Match:
+        """Whether a node's weights are limited where it is INT8."""
+        return _match(self, node.op_type == "Conv")
+
+
+Rule = KeepFloat | QuantizeInputs | MoveUp | Equalize | LimitWeights
 
 
 def _match(rule: Rule, applies: bool) -> Match:
@@ -116,6 +138,7 @@ class Dialect:
         quantize: rules that make nodes read INT8.
         move_up: operators to quantize in front of.
         equalize: convolutions whose input channels are evened out first.
+        weights: what INT8 weights must keep to; None where all of -127..127 will do.
     """
 
     name: str
@@ -124,11 +147,13 @@ class Dialect:
     quantize: tuple[QuantizeInputs, ...]
     move_up: tuple[MoveUp, ...] = ()
     equalize: tuple[Equalize, ...] = ()
+    weights: LimitWeights | None = None
 
     @property
     def rules(self) -> tuple[Rule, ...]:
         """All of them, in the order in which they are asked."""
-        return (*self.keep, *self.quantize, *self.move_up, *self.equalize)
+        limits = () if self.weights is None else (self.weights,)
+        return (*self.keep, *self.quantize, *self.move_up, *self.equalize, *limits)
 
     @property
     def moved_through(self) -> frozenset[str]:

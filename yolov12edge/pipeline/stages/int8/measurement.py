@@ -50,6 +50,7 @@ class Problem:
         """What results on the whole plan depend on, for their key."""
         return {
             "rules": self.dialect.name,
+            "weights": None if self.dialect.weights is None else self.dialect.weights.name,
             "edges": sorted(self.plan.edges.items()),
             "groups": self.plan.groups,
             "convolutions": self.plan.convolutions,

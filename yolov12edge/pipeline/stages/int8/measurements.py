@@ -23,6 +23,7 @@ from yolov12edge.quantize import (
     Method,
     Shifts,
     Statistics,
+    WeightMemory,
     activation_shifts,
     choose_steps,
     observe,
@@ -126,6 +127,7 @@ class Writer:
         self.problem = problem
         self._statistics = statistics
         self._shifts = shifts
+        self._weights: WeightMemory = {}
 
     def write(
         self,
@@ -153,6 +155,7 @@ class Writer:
             kept_fp32=twin.kept if twin else None,
             shifts=self._shifts[method],
             corrections=corrections,
+            weights=self._weights,
         )
 
 

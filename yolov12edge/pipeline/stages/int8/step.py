@@ -27,6 +27,7 @@ from yolov12edge.pipeline.stages.int8.measurements import (
 )
 from yolov12edge.quantize import (
     CPU,
+    CPU_VNNI,
     METHODS,
     TENSORRT,
     Dialect,
@@ -69,7 +70,9 @@ class Int8Step:
 
 def rules_of(recipe: Recipe) -> Dialect:
     """The rules that a recipe's runtime wants."""
-    return TENSORRT if recipe.builds_engine else CPU
+    if recipe.builds_engine:
+        return TENSORRT
+    return CPU_VNNI if recipe.vnni else CPU
 
 
 def parse_method(text: str) -> Method | None:

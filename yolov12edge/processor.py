@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-X86 = ("x86_64", "amd64", "i686")
 ARM = ("aarch64", "arm64")
 
 # The best first: what oneDNN, MLAS and their like take for u8 x s8, by a flag that tells of it.
@@ -22,7 +21,8 @@ _X86_LEVELS = (
 )
 _ARM_LEVELS = (("neon-i8mm", "i8mm"), ("neon-dotprod", "asimddp"), ("neon", "asimd"))
 # These add four products in 32 bits at once, or multiply into 16 bits and add in 32.
-_EXACT = frozenset({"avx512-vnni", "avx-vnni", "neon-i8mm", "neon-dotprod", "neon"})
+EXACT_LEVELS = ("avx512-vnni", "avx-vnni", "neon-i8mm", "neon-dotprod", "neon")
+LEVELS = tuple(level for level, _ in (*_X86_LEVELS, *_ARM_LEVELS))
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Processor:
     def adds_pairs_in_16_bits(self) -> bool | None:
         """Whether u8 x s8 saturates at 16 bits (`vpmaddubsw`); None where nothing is known."""
         level = self.int8_level
-        return None if level == "unknown" else level not in _EXACT
+        return None if level == "unknown" else level not in EXACT_LEVELS
 
     @property
     def text(self) -> str:

@@ -58,7 +58,12 @@ def command(
     from yolov12edge.errors import GateFailed, UsageError
     from yolov12edge.evaluate import Gate, render_drift
     from yolov12edge.files import check_writable, write_bytes
-    from yolov12edge.pipeline.stages.verify import Subject, find_reference, verify_artifacts
+    from yolov12edge.pipeline.stages.verify import (
+        Subject,
+        find_reference,
+        made_for_vnni,
+        verify_artifacts,
+    )
     from yolov12edge.run.folder import main_artifact
 
     if (data is None) == (images is None):
@@ -74,7 +79,7 @@ def command(
     with output.tracker() as progress:
         report = verify_artifacts(
             detector,
-            [Subject(path, runtime, threads)],
+            [Subject(path, runtime, threads, made_for_vnni(path))],
             dataset,
             Gate(max_drop=max_drop, min_matched=min_matched),
             seed,

@@ -116,8 +116,8 @@ def trace_blocks(detector: Detector, path: Path, image: Array) -> BlockTrace:
         CheckpointError: the file names no blocks.
     """
     view = GraphView(load_graph(path))
-    tensors = _block_tensors(view, path)
-    expected = _reference_outputs(detector, list(tensors), image)
+    tensors = block_tensors(view, path)
+    expected = reference_outputs(detector, list(tensors), image)
     produced = _artifact_outputs(view.model, list(tensors.values()), image)
     last = next(reversed(tensors))
     ratios = {
@@ -139,7 +139,11 @@ def sqnr_db(expected: Array, produced: Array) -> float:
     """Ratio of signal to error in dB: 150 where equal, -150 where the product is not finite."""
     signal = expected.astype(np.float64)
     error = produced.astype(np.float64) - signal
-    noise, power = float((error**2).mean()), float((signal**2).mean())
+    return ratio_db(float((signal**2).mean()), float((error**2).mean()))
+
+
+def ratio_db(power: float, noise: float) -> float:
+    """10 log10(power / noise) within +-150: 150 without noise, -150 where it is not finite."""
     if not np.isfinite(noise) or (power == 0 and noise > 0):
         return -EXACT_DB
     if noise == 0:
@@ -171,7 +175,7 @@ def _decoded_ratio(expected: Array, produced: Array) -> float:
     return min(boxes, sqnr_db(before[seen], after[seen])) if seen.any() else boxes
 
 
-def _block_tensors(view: GraphView, path: Path) -> dict[str, str]:
+def block_tensors(view: GraphView, path: Path) -> dict[str, str]:
     """Block to tensor, in graph order, as far as the tensors still exist; a minus: its negative."""
     text = view.metadata.get(BLOCKS_KEY)
     if text is None:
@@ -184,7 +188,8 @@ def _block_tensors(view: GraphView, path: Path) -> dict[str, str]:
     return {block: name for block, name, _ in sorted(pairs, key=lambda pair: pair[2])}
 
 
-def _reference_outputs(detector: Detector, blocks: Sequence[str], image: Array) -> dict[str, Array]:
+def reference_outputs(detector: Detector, blocks: Sequence[str], image: Array) -> dict[str, Array]:
+    """What the detector's blocks yield on one image; the last of them decodes."""
     outputs: dict[str, Array] = {}
     last = f"model.{len(detector.model) - 1}"
 

@@ -51,6 +51,7 @@ def _verdict(report: DriftReport) -> list[Text]:
             f"{_percent(gate.min_matched)}; {judge}"
         )
     )
+    lines += _instruction_sets(report)
     lines += [Text(f"  - {reason}") for reason in gate.reasons]
     lines += [Text(f"  > {note}") for note in report.notes]
     if not gate.passed and report.worst:
@@ -62,6 +63,16 @@ def _verdict(report: DriftReport) -> list[Text]:
             )
         )
     return lines
+
+
+def _instruction_sets(report: DriftReport) -> list[Text]:
+    """One line: where INT8 is what the file says; gate reasons name the rest."""
+    right = [one for one in report.instruction_sets if one.passed]
+    if not right:
+        return []
+    worst = max(max(0.0, one.exact_db - one.runtime_db) for one in right)
+    names = ", ".join(one.name for one in right)
+    return [Text(f"        INT8 exact on {names}, within {worst:.1f} dB")]
 
 
 def _number(value: float | None, form: str = ".4f") -> str:

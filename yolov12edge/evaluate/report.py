@@ -94,6 +94,29 @@ class WorstImage(Document):
     mean_iou: float | None
 
 
+class InstructionSetDrift(Document):
+    """INT8 in the runtime on one instruction set, beside the exact arithmetic of the file.
+
+    Attributes:
+        name: as in `yolov12edge.processor`; the first of a report is what the judge has.
+        images: how many were followed.
+        block: the first block that is computed wrong; if none is, the one that is furthest off.
+        exact_db, runtime_db: its ratio of signal to error, exactly and in the runtime.
+        passed: no block is computed wrong.
+        matched, matched_exactly: share of the reference's detections found again, in the runtime
+            and exactly.
+    """
+
+    name: str
+    images: int
+    block: str
+    exact_db: float
+    runtime_db: float
+    passed: bool
+    matched: float | None
+    matched_exactly: float | None
+
+
 class DriftSettings(Document):
     """How the figures were made.
 
@@ -142,6 +165,7 @@ class DriftReport(Document):
         levels: the same for P3, P4, P5 (strides 8, 16, 32).
         worst: the images that differ most, worst first.
         judge, reference: who ran the artifact and the reference.
+        instruction_sets: INT8 for CPUs: what each instruction set makes of it.
         notes: remarks on how to read the figures, and where an error seems to start.
     """
 
@@ -171,6 +195,7 @@ class DriftReport(Document):
     reference: RuntimeVersion
     settings: DriftSettings
     notes: list[str]
+    instruction_sets: tuple[InstructionSetDrift, ...] = ()
 
     def to_json(self) -> str:
         """The content of drift.json."""

@@ -70,12 +70,21 @@ class OutputSection(OpenDocument):
     layout: str
 
 
+class ProductsSection(OpenDocument):
+    """INT8 on CPUs: how far two products can come together, and where that is right."""
+
+    largest: int = Field(description="the largest sum of two products over all activations")
+    limit: int = Field(description="what fits in 16 bits")
+    right_on: list[str] = Field(description="instruction sets that compute it as written")
+
+
 class PrecisionSection(OpenDocument):
     """Which precision the artifact computes in, and what stays float32."""
 
     name: Literal["fp32", "fp16", "int8"]
     nodes: dict[str, int]
     kept_in_float: dict[str, str]
+    products: ProductsSection | None = None
 
 
 class CalibrationSection(OpenDocument):

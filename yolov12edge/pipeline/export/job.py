@@ -110,7 +110,7 @@ def _verify(
     if job.images.judges is None:
         return NO_VERDICTS
     runtime = "openvino" if job.recipe.backend == "openvino" else None
-    subjects = [Subject(one.path, runtime) for one in made.made]
+    subjects = [Subject(one.path, runtime, vnni_only=job.recipe.vnni) for one in made.made]
     if trial.plan is not None:
         subjects.append(Subject(trial.plan))
     verdicts = verify_run(

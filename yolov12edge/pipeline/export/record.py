@@ -5,6 +5,7 @@ from __future__ import annotations
 from yolov12edge.files import sha256_file
 from yolov12edge.pipeline.export.conversion import Conversions, ProvedExport
 from yolov12edge.pipeline.export.preparation import ExportJob
+from yolov12edge.pipeline.stages.arithmetic import products_section
 from yolov12edge.pipeline.stages.engine import Built, NotBuilt, Trial
 from yolov12edge.pipeline.stages.verify import Verdicts, accuracy_of
 from yolov12edge.run.folder import RunFolder
@@ -35,7 +36,10 @@ def describe_run(
         input=exported.input,
         output=exported.output,
         precision=PrecisionSection(
-            name=made.asked.precision, nodes=made.asked.nodes, kept_in_float=made.asked.kept
+            name=made.asked.precision,
+            nodes=made.asked.nodes,
+            kept_in_float=made.asked.kept,
+            products=products_section(made.asked.path),
         ),
         calibration=made.asked.calibration,
         target=TargetSection(

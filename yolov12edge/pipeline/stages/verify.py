@@ -20,6 +20,8 @@ from yolov12edge.graph import GraphView, load_graph
 from yolov12edge.graph.precisions import uses_half
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.cache import key_of, recall, remember
+from yolov12edge.pipeline.stages.arithmetic import with_arithmetic
+from yolov12edge.processor import LEVELS
 from yolov12edge.run.manifest import AccuracySection, read_manifest
 from yolov12edge.run.names import MANIFEST_FILE, PLAN_SUFFIXES
 from yolov12edge.runtime import Artifact, open_artifact
@@ -36,11 +38,13 @@ class Subject:
         path: .onnx, .plan, .engine, .pt or .safetensors.
         runtime: what runs it; chosen by the file if None.
         threads: CPU threads; the runtime's choice if None.
+        vnni_only: INT8 that was made for machines with VNNI and need not be right elsewhere.
     """
 
     path: Path
     runtime: str | None = None
     threads: int | None = None
+    vnni_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ def verify_artifacts(
             progress=progress,
         )
     return {
-        subject.path.name: _with_blocks(report, detector, subject.path, artifact, dataset)
+        subject.path.name: _with_causes(report, detector, subject, artifact, dataset)
         for subject, artifact, report in zip(subjects, artifacts, reports, strict=True)
     }
 
@@ -209,6 +213,14 @@ def find_reference(artifact: Path, weights: Path | None) -> Detector:
     return load_model(path)
 
 
+def made_for_vnni(artifact: Path) -> bool:
+    """Whether the manifest beside an artifact says that its INT8 is right with VNNI only."""
+    if not (artifact.parent / MANIFEST_FILE).is_file():
+        return False
+    products = read_manifest(artifact.parent).precision.products
+    return products is not None and not set(products.right_on) >= set(LEVELS)
+
+
 def keep_float_advice(trace: BlockTrace) -> str:
     """Which blocks lose most in INT8, and the option that leaves them in float."""
     worst = dict.fromkeys([*([trace.start] if trace.start else []), *trace.costliest()])
@@ -224,7 +236,9 @@ def _key(
     labels = b"".join(rows.tobytes() + b"|" for rows in judges.labels or ())
     return key_of(
         checkpoint=checkpoint.sha256,
-        artifacts=[[one.path.name, sha256_file(one.path), one.runtime] for one in subjects],
+        artifacts=[
+            [one.path.name, sha256_file(one.path), one.runtime, one.vnni_only] for one in subjects
+        ],
         images=[[str(path), sha256_file(path)] for path in judges.images],
         labels=None if judges.labels is None else hashlib.sha256(labels).hexdigest(),
         names=list(judges.names),
@@ -246,6 +260,21 @@ def _check_judge(subject: Subject) -> None:
     trustworthy, reason = judge_is_trustworthy()
     if not trustworthy:
         raise UnsupportedError(reason, "install another onnxruntime, or judge with OpenVINO")
+
+
+def _with_causes(
+    report: DriftReport, detector: Detector, subject: Subject, artifact: Artifact, dataset: Dataset
+) -> DriftReport:
+    """The report with what was found inside the file: broken blocks, wrong arithmetic."""
+    return with_arithmetic(
+        _with_blocks(report, detector, subject.path, artifact, dataset),
+        detector,
+        subject.path,
+        artifact.letterbox,
+        dataset,
+        threads=subject.threads,
+        vnni_only=subject.vnni_only,
+    )
 
 
 def _with_blocks(

@@ -58,6 +58,7 @@ def _render(report: DoctorReport) -> RenderableType:
         targets.add_row(target.name, target.summary, escape(target.reason))
     gpus = [f"GPU: {gpu.name} (SM{gpu.compute_capability})" for gpu in report.gpus]
     lines = [
+        f"CPU: {report.processor.text}",
         *(gpus or ["GPU: none with an NVIDIA driver"]),
         f"ONNX Runtime from: {', '.join(_onnxruntime(report)) or 'nowhere'}",
         f"judge: {report.judge.reason}",

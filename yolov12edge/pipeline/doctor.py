@@ -14,9 +14,11 @@ from yolov12edge.engine import builder_available
 from yolov12edge.engine.build import kernels_told
 from yolov12edge.errors import UnsupportedError
 from yolov12edge.libraries import load_onnxruntime, onnxruntime_distributions
+from yolov12edge.processor import processor
 from yolov12edge.run.recipe import Recipe, list_recipes, load_recipe
 from yolov12edge.runtime import tensorrt, tensorrt_rtx
 from yolov12edge.runtime.cuda import Gpu, find_gpus
+from yolov12edge.runtime.lesser import lesser_levels
 
 LIBRARIES = (
     "yolov12edge",
@@ -65,6 +67,33 @@ class TargetState(Document):
         return " and ".join(able) or "neither"
 
 
+class ProcessorState(Document):
+    """The processor here, and what INT8 does on it.
+
+    Attributes:
+        int8_level: the instruction set that INT8 runs in.
+        exact: whether products of INT8 are added in 32 bits; None where that is not known.
+        plays: lesser instruction sets on which `verify` looks at INT8 too.
+    """
+
+    model: str
+    int8_level: str
+    exact: bool | None
+    plays: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        does = {
+            True: "INT8 products are added in 32 bits: every file is exact",
+            False: "pairs of INT8 products are added in 16 bits and saturate: take files that "
+            "`inspect` finds no saturating-products in",
+            None: "how it adds INT8 products is not known",
+        }[self.exact]
+        plays = f"; verify also plays {', '.join(self.plays)}" if self.plays else ""
+        return f"{self.model}, {self.int8_level}: {does}{plays}"
+
+
 class JudgeState(Document):
     """Whether the ONNX Runtime here may judge other artifacts, and why (not)."""
 
@@ -77,6 +106,7 @@ class DoctorReport(Document):
 
     Attributes:
         libraries: versions of the installed distributions that matter.
+        processor: what INT8 does on this CPU.
         kernels: what builders here tell of the kernels that an engine gets, in one line.
         warnings: what works now and will not for long, one line each.
     """
@@ -86,6 +116,7 @@ class DoctorReport(Document):
     system: str
     libraries: dict[str, str]
     runtimes: tuple[RuntimeState, ...]
+    processor: ProcessorState
     gpus: tuple[GpuFound, ...]
     judge: JudgeState
     targets: tuple[TargetState, ...]
@@ -134,6 +165,7 @@ def examine(targets: Sequence[str] | None = None) -> DoctorReport:
         system=platform.platform(),
         libraries=installed_libraries(LIBRARIES) | distributions,
         runtimes=runtimes,
+        processor=_processor(states["openvino"]),
         gpus=tuple(
             GpuFound(name=gpu.name, compute_capability=gpu.compute_capability, memory=gpu.memory)
             for gpu in gpus
@@ -142,6 +174,17 @@ def examine(targets: Sequence[str] | None = None) -> DoctorReport:
         targets=tuple(_target(recipe, states[recipe.backend], gpus) for recipe in recipes),
         kernels=kernels_told(),
         warnings=_warnings(distributions),
+    )
+
+
+def _processor(openvino: RuntimeState) -> ProcessorState:
+    here = processor()
+    in_16_bits = here.adds_pairs_in_16_bits
+    return ProcessorState(
+        model=here.model,
+        int8_level=here.int8_level,
+        exact=None if in_16_bits is None else not in_16_bits,
+        plays=lesser_levels(here) if openvino.available else (),
     )
 
 

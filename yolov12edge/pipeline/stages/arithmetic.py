@@ -22,7 +22,7 @@ from yolov12edge.runtime.lesser import lesser_levels
 
 CPU_RUNTIMES = ("openvino", "onnxruntime")
 # Images that are followed, spread over the set.
-FOLLOWED = 16
+FOLLOWED = 8
 ADVICE = (
     "products of INT8 saturate at 16 bits without VNNI: quantize the model again, for a target "
     "without `vnni: true`, or use --fp32"

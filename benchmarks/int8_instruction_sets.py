@@ -44,6 +44,8 @@ class LesserRunner(ClosingRunner):
         self.input_shape, self.num_classes = like.input_shape, like.num_classes
 
     def __call__(self, images: FloatArray) -> FloatArray:
+        """(B, 3, H, W) to (B, 4 + classes, A)."""
+
         def infer(batch: FloatArray) -> FloatArray:
             (output,) = self._graph(batch).values()
             return output
@@ -51,6 +53,7 @@ class LesserRunner(ClosingRunner):
         return run_in_batches(infer, images, self.input_shape[0])
 
     def close(self) -> None:
+        """End the process."""
         self._graph.close()
 
 

@@ -33,8 +33,8 @@ from yolov12edge.thresholds import COUNTED, SHOWN
 Array = NDArray[np.float32]
 Run = Callable[[Array], Mapping[str, Array]]
 
-# A runtime sums in another order, and what lies on the border of two steps falls to either side.
-# Over 8 images that was 0.3 dB at most (benchmarks/int8_instruction_sets.py); what saturates is off by 10 and more.
+# A runtime sums in another order, and what lies on the border of two steps falls to either side:
+# 0.3 dB at most over 8 images (docs/quantization.md). What saturates is off by 10 and more.
 TOLERANCE_DB = 1.0
 # Above this INT8 has no say: float32 is summed in another order.
 _EXACT_DB = 60.0

@@ -77,6 +77,12 @@ class ProductsSection(OpenDocument):
     limit: int = Field(description="what fits in 16 bits")
     right_on: list[str] = Field(description="instruction sets that compute it as written")
 
+    @property
+    def text(self) -> str:
+        """One line for people."""
+        where = "every CPU" if self.largest <= self.limit else "CPUs with VNNI and on ARM only"
+        return f"two products reach {self.largest} of the {self.limit} of 16 bits: right on {where}"
+
 
 class PrecisionSection(OpenDocument):
     """Which precision the artifact computes in, and what stays float32."""

@@ -83,6 +83,7 @@ def test_the_run_folder_tells_the_truth(quick: Run, good: Path, tmp_path: Path) 
     assert manifest["source"]["sha256"] == sha256(good / "weights.safetensors")
     assert manifest["precision"] == {
         "name": "fp32", "nodes": {"fp32": len(model.graph.node)}, "kept_in_float": {},
+        "products": None,
     }  # fmt: skip
     assert manifest["target"]["name"] == "cpu-onnxruntime"
     assert manifest["engine"] is None

@@ -12,6 +12,7 @@ from yolov12edge.files import readable_size, write_json
 from yolov12edge.graph import load_graph
 from yolov12edge.pipeline.export.preparation import ExportJob
 from yolov12edge.pipeline.images.sources import CalibrationImages
+from yolov12edge.pipeline.stages.arithmetic import products_section
 from yolov12edge.pipeline.stages.artifacts import OnnxArtifact
 from yolov12edge.pipeline.stages.fp16 import fp16_step
 from yolov12edge.pipeline.stages.int8 import quantize_step, rules_of
@@ -139,6 +140,9 @@ def _to_int8(
         f"{step.calibrated_on} images"
         + (" (calibration taken from the cache)" if step.from_cache else "")
     )
+    products = products_section(conversion.path)
+    if products is not None:
+        voice.info(f"{INT8_FILE}: {products.text}")
     decided = CalibrationSection(
         images=step.calibrated_on,
         sha256=calibration.digest(),

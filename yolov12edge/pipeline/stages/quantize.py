@@ -9,6 +9,7 @@ from typing import Any
 
 from yolov12edge.files import sha256_file
 from yolov12edge.pipeline.images.sources import FEW_IMAGES, calibration_images
+from yolov12edge.pipeline.stages.arithmetic import products_section
 from yolov12edge.pipeline.stages.fp16 import FP16_IMAGES, fp16_step
 from yolov12edge.pipeline.stages.int8 import AUTO, quantize_step, rules_of
 from yolov12edge.run.recipe import load_recipe
@@ -85,7 +86,9 @@ def quantize_run(request: QuantizeRequest, voice: Voice, progress: Progress) -> 
             twin=twin,
             progress=progress,
         )
-    conversion = step.conversion
+    conversion, products = step.conversion, products_section(out)
+    if products is not None:
+        voice.info(f"{out.name}: {products.text}")
     return _describe(
         out,
         conversion.nodes,
@@ -94,6 +97,7 @@ def quantize_run(request: QuantizeRequest, voice: Voice, progress: Progress) -> 
         method=conversion.method,
         trials=step.trials,
         from_cache=step.from_cache,
+        products=None if products is None else products.model_dump(mode="json"),
     )
 
 

@@ -17,9 +17,11 @@ NO_GPU = "no GPU"
 NO_SHARED = "no ../shared"
 NO_MOUNT = "no right to mount"
 NO_FMA = "no FMA in this CPU"
+NO_X86 = "not an x86 processor"
+NO_LESSER = "this processor plays no lesser one"
 # NVIDIA's own headers and compiler; the stand-ins that replace them compile in every run.
 NVIDIA = ("TENSORRT_ROOT is not set", "no CUDA headers here", "nvcc is not installed")
-EXPECTED = (NO_GPU, NO_SHARED, NO_MOUNT, NO_FMA, *NVIDIA)
+EXPECTED = (NO_GPU, NO_SHARED, NO_MOUNT, NO_FMA, NO_X86, NO_LESSER, *NVIDIA)
 
 _IMPORT = re.compile(r"could not import '(\w+)")
 

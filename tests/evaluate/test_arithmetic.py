@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from tests.models import lively_model
+from tests.skips import NO_LESSER
 from yolov12edge.data import Dataset
 from yolov12edge.evaluate import Gate
 from yolov12edge.evaluate.arithmetic import compare_arithmetic, has_int8_products
@@ -75,7 +76,7 @@ def test_lesser_levels_are_what_a_processor_has_and_does_not_use() -> None:
     assert lesser_levels(Processor("", "aarch64", frozenset({"asimd"}))) == ()
 
 
-@pytest.mark.skipif(not HERE, reason="this processor plays no lesser one")
+@pytest.mark.skipif(not HERE, reason=NO_LESSER)
 def test_the_default_is_exact_everywhere_and_full_range_is_not(
     detector: Detector, quantize: Quantize
 ) -> None:
@@ -116,7 +117,7 @@ def test_the_manifest_says_where_a_file_is_right(quantize: Quantize) -> None:
     assert "avx2" not in full.right_on
 
 
-@pytest.mark.skipif(not HERE, reason="this processor plays no lesser one")
+@pytest.mark.skipif(not HERE, reason=NO_LESSER)
 def test_the_gate_names_the_instruction_sets(
     tmp_path: Path, detector: Detector, quantize: Quantize
 ) -> None:

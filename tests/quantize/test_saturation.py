@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.skips import NO_X86
 from yolov12edge.graph.saturation import (
     HIGHEST,
     LOWEST,
@@ -117,6 +119,7 @@ def test_a_margin_is_left() -> None:
     assert measure_headroom(np.zeros((2, 2, 1, 1), np.int8)) == Headroom(0, 0, 0)
 
 
+X86 = ("x86_64", "AMD64")
 # One Q/DQ convolution a case, in a runtime that is kept from using VNNI.
 CHILD = """
 import json, sys
@@ -220,18 +223,37 @@ def judge(off: dict[str, float]) -> None:
         assert off[f"limited-{inputs}-{side}"] <= 1
 
 
+@pytest.mark.skipif(platform.machine() not in X86, reason=NO_X86)
 @pytest.mark.parametrize("level", ["SSE41", "AVX2", "AVX512_CORE"])
 def test_openvino_without_vnni(tmp_path: Path, level: str) -> None:
     pytest.importorskip("openvino")
     judge(differences(tmp_path, "openvino", command=[], ONEDNN_MAX_CPU_ISA=level))
 
 
-@pytest.mark.slow
-def test_onnxruntime_on_a_haswell(tmp_path: Path) -> None:
+@pytest.fixture
+def haswell() -> list[str]:
+    """What runs a program on an emulated processor with AVX2 and without VNNI."""
     emulator = shutil.which("qemu-x86_64")
+    if platform.machine() not in X86:
+        pytest.skip(NO_X86)
     if emulator is None:
-        pytest.skip("qemu-user is not installed")
-    judge(differences(tmp_path, "onnxruntime", command=[emulator, "-cpu", "Haswell"]))
+        pytest.skip("qemu-x86_64 is not installed")
+    return [emulator, "-cpu", "Haswell"]
+
+
+@pytest.mark.slow
+def test_onnxruntime_on_a_haswell(tmp_path: Path, haswell: list[str]) -> None:
+    judge(differences(tmp_path, "onnxruntime", command=haswell))
+
+
+@pytest.mark.slow
+def test_a_haswell_computes_what_is_played(tmp_path: Path, haswell: list[str]) -> None:
+    """OpenVINO kept to AVX2 is off where and as far as it is on a processor without VNNI."""
+    pytest.importorskip("openvino")
+    emulated = differences(tmp_path, "openvino", command=haswell)
+    played = differences(tmp_path, "openvino", command=[], ONEDNN_MAX_CPU_ISA="AVX2")
+    judge(emulated)
+    assert emulated == pytest.approx(played, abs=1)
 
 
 def test_what_cpus_run_as_u8_by_s8_is_found() -> None:

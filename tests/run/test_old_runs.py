@@ -19,7 +19,8 @@ from tests.samples import write_pictures
 from yolov12edge.run.folder import main_artifact
 from yolov12edge.run.manifest import changed_files, read_manifest
 from yolov12edge.runtime import open_artifact
-from yolov12edge.runtime.golden import check_outputs, read_golden
+from yolov12edge.runtime.golden import read_golden
+from yolov12edge.runtime.golden_checks import check_outputs
 
 OLD = Path(__file__).parent / "old" / "run-0.1.0.tar.xz"
 

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from yolov12edge.errors import CheckpointError, GateFailed
-from yolov12edge.runtime.golden import GoldenInputs, check_on_device, check_outputs, read_golden
+from yolov12edge.runtime.golden import GoldenInputs, read_golden
+from yolov12edge.runtime.golden_checks import check_outputs
+from yolov12edge.runtime.golden_gate import check_artifact, check_on_device
 
 SIDE, CLASSES, ANCHORS = 32, 2, 40
 
@@ -41,20 +43,22 @@ def answer(one: GoldenInputs, score: float = 0.9) -> np.ndarray:
 
 
 class Device:
-    """A runner that sees what `golden()` has, at one score."""
+    """A runner that sees on the images of `golden()` what it has, at one score."""
 
     name = "tensorrt"
     input_shape = (None, 3, SIDE, SIDE)
 
     def __init__(self, score: float) -> None:
         self.score = score
-        self.seen: np.ndarray | None = None
+        self.seen: list[np.ndarray] = []
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        self.seen = images
+        self.seen.append(images)
         outputs = answer(golden(), self.score)
         outputs[:, 4:, -1] = self.score if not np.isfinite(self.score) else 0
-        return outputs
+        pixels = np.round(images * 255).astype(np.uint8)
+        known = [one.tobytes() for one in golden().images]
+        return outputs[[known.index(one.tobytes()) for one in pixels]]
 
 
 @pytest.fixture
@@ -76,7 +80,10 @@ def test_a_file_reads_back_and_equal_goldens_give_equal_bytes(tmp_path: Path) ->
 def test_a_working_engine_passes_and_has_seen_pixels_in_0_to_1(plan: Path) -> None:
     device = Device(0.9)
     check_on_device(plan, device)
-    np.testing.assert_array_equal(device.seen, golden().images.astype(np.float32) / 255)
+    pixels = golden().images.astype(np.float32) / 255
+    np.testing.assert_array_equal(np.concatenate(device.seen[:2]), pixels)
+    (crowd,) = device.seen[2:]
+    np.testing.assert_array_equal(crowd, pixels[[1, 0, 1, 0]])
 
 
 @pytest.mark.parametrize(
@@ -95,10 +102,10 @@ def test_a_broken_engine_fails_with_6(plan: Path, score: float, says: str) -> No
 
 
 def test_nothing_found_where_nothing_is_is_no_failure(tmp_path: Path) -> None:
-    golden((0, 0)).write(tmp_path / "golden.npz")
+    dataclasses.replace(golden((0, 0)), images=golden().images).write(tmp_path / "golden.npz")
     device = Device(0.1)
     check_on_device(tmp_path / "engine.plan", device)
-    assert device.seen is not None
+    assert device.seen
 
 
 def test_detections_on_other_images_do_not_excuse_silence() -> None:
@@ -170,12 +177,15 @@ def test_goldens_of_more_classes_are_refused() -> None:
         check_outputs(Path("engine.plan"), outputs, golden())
 
 
-def test_runtimes_judged_at_export_are_not_asked_again(plan: Path) -> None:
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino", "torch"])
+def test_runtimes_judged_at_export_are_not_asked_again(plan: Path, runtime: str) -> None:
     device = Device(np.nan)
-    device.name = "onnxruntime"
-    check_on_device(plan, device)
-    assert device.seen is None
-    check_on_device(plan.parent / "elsewhere" / "engine.plan", Device(np.nan))
+    device.name = runtime
+    check_artifact(plan, device, None)
+    assert not device.seen
+    check_artifact(plan.parent / "elsewhere" / "engine.plan", Device(np.nan), None)
+    with pytest.raises(GateFailed):
+        check_artifact(plan, Device(np.nan), None)
 
 
 def test_goldens_of_another_size_are_refused(plan: Path) -> None:

@@ -186,6 +186,13 @@ class SourceSection(OpenDocument):
     license: str | None = None
 
 
+class JudgeSection(OpenDocument):
+    """The processor that ran the files of a run when they were judged."""
+
+    model: str
+    instruction_set: str
+
+
 class ToolSection(OpenDocument):
     """What made the run."""
 
@@ -212,6 +219,7 @@ class Manifest(OpenDocument):
     )
     files: dict[str, str]
     source: SourceSection
+    judged_on: JudgeSection | None = None
     tool: ToolSection
     created: str
 

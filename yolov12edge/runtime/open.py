@@ -12,7 +12,7 @@ from yolov12edge.run.names import (
     PLAN_SUFFIXES,
     TORCH_SUFFIXES,
 )
-from yolov12edge.runtime.golden import check_on_device
+from yolov12edge.runtime.golden_gate import check_artifact
 from yolov12edge.runtime.metadata import artifact_info
 from yolov12edge.runtime.onnxruntime_providers import GPU_RUNTIMES
 from yolov12edge.runtime.runner import Runner
@@ -92,24 +92,35 @@ def open_artifact(
     runtime: str | None = None,
     threads: int | None = None,
     imgsz: tuple[int, int] | None = None,
+    *,
+    golden: bool = True,
 ) -> Artifact:
     """`open_runner`, with the letterbox and the class names that the artifact asks for.
 
     Where an artifact says nothing, images are centred on 114 gray, as YOLOv12 was trained. On a GPU
-    the golden inputs beside the artifact are run once.
+    the golden inputs beside the artifact are run once; on a CPU, where another one judged the run.
+
+    Args:
+        golden: False leaves the golden inputs to the caller.
 
     Raises:
         EdgeError: as `open_runner`, or CheckpointError where metadata and artifact disagree.
-        GateFailed: the artifact yields NaN on the golden inputs, or sees nothing or mostly other
-            objects.
+        GateFailed: the artifact computes something else than its checkpoint on the golden inputs.
     """
     runner = open_runner(path, runtime, threads, imgsz)
-    _, _, height, width = runner.input_shape
     try:
-        check_on_device(path, runner)
+        artifact = _described(path, runner)
+        if golden:
+            check_artifact(path, runner, artifact.letterbox)
     except BaseException:
         runner.close()
         raise
+    return artifact
+
+
+def _described(path: Path, runner: Runner) -> Artifact:
+    """A runner with what its file says about itself."""
+    _, _, height, width = runner.input_shape
     if runner.name == "torch":
         return Artifact(runner, Letterbox(height, width), getattr(runner, "names", None))
     info = artifact_info(path)

@@ -44,6 +44,9 @@ class PlanRunner(ClosingRunner):
         engine: the loaded plan; closed with the runner.
         cuda_graph: replay the kernels as one CUDA graph.
         wait: how the host waits for the GPU.
+
+    Attributes:
+        largest_batch: images that the plan takes at once.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class PlanRunner(ClosingRunner):
         self.device = f"{engine.gpu.name} (SM{engine.gpu.compute_capability})"
         self.notes = engine.plan.notes
         batch = None if engine.dynamic else engine.largest
+        self.largest_batch: int = engine.largest
         self.input_shape: tuple[int | None, int, int, int] = (batch, 3, *engine.image)
         try:
             self.context: PlanContext = engine.context(cuda_graph=cuda_graph, wait=wait)

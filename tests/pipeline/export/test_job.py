@@ -23,10 +23,12 @@ from yolov12edge.evaluate import DriftReport, non_max_suppression
 from yolov12edge.export import ExportOptions, OnnxExport, export_onnx
 from yolov12edge.pipeline.export import conversion
 from yolov12edge.pipeline.export.target import default_target
+from yolov12edge.run.judge import this_judge
 from yolov12edge.run.names import OWN_FILES
 from yolov12edge.run.recipe import load_recipe
 from yolov12edge.runtime import open_runner
-from yolov12edge.runtime.golden import check_outputs, read_golden
+from yolov12edge.runtime.golden import read_golden
+from yolov12edge.runtime.golden_checks import check_outputs
 
 Run = Callable[..., Outcome]
 
@@ -66,10 +68,12 @@ def test_the_run_folder_tells_the_truth(quick: Run, good: Path, tmp_path: Path) 
     out = tmp_path / "run"
     assert quick("--data", good / "data.yaml", "--out", out).code == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        "drift.json", "manifest.json", "model.onnx",
+        "drift.json", "golden.npz", "manifest.json", "model.onnx",
     ]  # fmt: skip
     manifest = manifest_of(out)
-    assert manifest["files"] == {name: sha256(out / name) for name in ("drift.json", "model.onnx")}
+    names = ("drift.json", "golden.npz", "model.onnx")
+    assert manifest["files"] == {name: sha256(out / name) for name in names}
+    assert manifest["judged_on"] == vars(this_judge())
     model = onnx.load(out / "model.onnx")
     ends = model.graph.input[0], model.graph.output[0]
     for end, section in zip(ends, ("input", "output"), strict=True):
@@ -115,11 +119,12 @@ def test_a_new_run_replaces_the_old_one(quick: Run, good: Path, tmp_path: Path) 
     (out / "notes.txt").write_text("mine")
     assert quick("--no-verify", "--imgsz", "96x64", "--out", out).code == 0
     assert sorted(path.name for path in out.iterdir()) == [
-        "manifest.json", "model.onnx", "notes.txt",
+        "golden.npz", "manifest.json", "model.onnx", "notes.txt",
     ]  # fmt: skip
     manifest = manifest_of(out)
     assert manifest["model"]["imgsz"] == [96, 64]
-    assert manifest["files"] == {"model.onnx": sha256(out / "model.onnx")}
+    names = ("golden.npz", "model.onnx")
+    assert manifest["files"] == {name: sha256(out / name) for name in names}
     assert manifest["verified"] is False
 
 

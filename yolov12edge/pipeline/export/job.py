@@ -93,9 +93,8 @@ def _predict(
 
 def _record_goldens(job: ExportJob, run: RunFolder, progress: Progress) -> None:
     """What the checkpoint finds on a few images, for the device to compare with."""
-    if job.recipe.builds_engine:
-        reference = TorchRunner(job.detector, job.options.height, job.options.width)
-        record_run(run.golden, reference, job.letterbox, job.images.golden, progress)
+    reference = TorchRunner(job.detector, job.options.height, job.options.width)
+    record_run(run.golden, reference, job.letterbox, job.images.golden, progress)
 
 
 def _verify(

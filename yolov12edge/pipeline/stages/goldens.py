@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from yolov12edge.data import Letterbox, find_images, load_dataset, read_image, to_batch
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
 from yolov12edge.runtime import Runner
-from yolov12edge.runtime.golden import GoldenInputs
-from yolov12edge.thresholds import COUNTED
+from yolov12edge.runtime.golden import GoldenInputs, levels_of, strongest_of
+from yolov12edge.thresholds import COUNTED, SHOWN
 from yolov12edge.voice import Progress
 
 Picture = NDArray[np.uint8]
@@ -23,8 +23,10 @@ Picture = NDArray[np.uint8]
 LOOKED_AT = 8
 SEED = 0
 # A run folder's goldens; each is a letterboxed image of half a megabyte or so.
-RUN_GOLDENS = 3
+RUN_GOLDENS = 4
 RUN_LOOKED_AT = 12
+# The sides of a run's golden pictures, against the input's: one of them is kept as it was read.
+RUN_PICTURE = 1.5
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,8 @@ def record_run(
 ) -> None:
     """Write a run folder's golden.npz: what the checkpoint finds, for the device to check.
 
+    Images are chosen so that something is seen on as many levels as the pictures show.
+
     Args:
         path: the file to write.
         reference: the checkpoint.
@@ -106,15 +110,54 @@ def record_run(
         DataError: an image cannot be read.
     """
     sources = spread(files, RUN_LOOKED_AT) if files else [*_draw_pictures(RUN_GOLDENS)]
-    goldens = record(reference, letterbox, sources, RUN_GOLDENS, progress)
+    goldens = _telling(reference, letterbox, sources, progress)
     found = [golden.found for golden in goldens]
+    outputs = np.stack([golden.output for golden in goldens])
     GoldenInputs(
         images=np.stack([golden.letterboxed.transpose(2, 0, 1) for golden in goldens]),
         counts=np.array([len(one) for one in found], np.int64),
         boxes=np.concatenate([one.boxes for one in found]).astype(np.float32),
         scores=np.concatenate([one.scores for one in found]).astype(np.float32),
         classes=np.concatenate([one.classes for one in found]).astype(np.int64),
+        strongest=strongest_of(outputs, letterbox.height, letterbox.width),
+        picture=goldens[0].picture,
     ).write(path)
+
+
+def _telling(
+    runner: Runner, letterbox: Letterbox, sources: Sequence[Path | Picture], progress: Progress
+) -> list[Golden]:
+    """The goldens that show most: levels that see something first, then images that do."""
+    levels = levels_of(letterbox.height, letterbox.width)
+    made: list[tuple[set[int], Golden]] = []
+    for source in sources:
+        picture = _fitting(read_image(source) if isinstance(source, Path) else source, letterbox)
+        golden = _make_golden(runner, letterbox, picture)
+        best = golden.output[4:].max(axis=0)
+        seen = {n for n, level in enumerate(levels) if best[level].max() > SHOWN.confidence}
+        made.append((seen, golden))
+        progress("golden images", len(made), len(sources))
+        telling = [one for one, _ in made if one]
+        if len(telling) >= RUN_GOLDENS and set().union(*telling) == set(range(len(levels))):
+            break
+    chosen: list[Golden] = []
+    covered: set[int] = set()
+    while made and len(chosen) < RUN_GOLDENS:
+        index = max(range(len(made)), key=lambda n: (len(made[n][0] - covered), len(made[n][0])))
+        seen, golden = made.pop(index)
+        covered |= seen
+        chosen.append(golden)
+    return chosen
+
+
+def _fitting(picture: Picture, letterbox: Letterbox) -> Picture:
+    """A picture that is not much larger than the input, since the file holds it."""
+    height, width = picture.shape[:2]
+    factor = RUN_PICTURE * max(letterbox.height, letterbox.width) / max(height, width)
+    if factor >= 1:
+        return picture
+    size = max(1, round(width * factor)), max(1, round(height * factor))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _make_golden(runner: Runner, letterbox: Letterbox, picture: Picture) -> Golden:

@@ -23,8 +23,9 @@ from yolov12edge.pipeline.cache import key_of, recall, remember
 from yolov12edge.pipeline.stages.arithmetic import with_arithmetic
 from yolov12edge.processor import LEVELS
 from yolov12edge.run.manifest import AccuracySection, read_manifest
-from yolov12edge.run.names import MANIFEST_FILE, PLAN_SUFFIXES
+from yolov12edge.run.names import GOLDEN_FILE, MANIFEST_FILE, PLAN_SUFFIXES
 from yolov12edge.runtime import Artifact, open_artifact
+from yolov12edge.runtime.golden_gate import Findings, examine
 from yolov12edge.runtime.onnxruntime import judge_is_trustworthy
 from yolov12edge.runtime.torch import TorchRunner
 from yolov12edge.voice import Progress, Voice, no_progress
@@ -133,22 +134,18 @@ def verify_artifacts(
         dataset: images, with labels or without.
 
     Returns:
-        file name to report, in the order given. An ONNX file of this package is also followed
-        block by block on its worst image: a block that no longer computes what the checkpoint's
-        does fails the gate by name, even where mAP does not show it on these images.
+        file name to report, in the order given. What an artifact answers otherwise on the golden
+        inputs beside it fails the gate too. An ONNX file of this package is also followed block by
+        block on its worst image: a block that no longer computes what the checkpoint's does fails
+        the gate by name, even where mAP does not show it on these images.
 
     Raises:
         DataError: the data set has another number of classes, or an image cannot be read.
         UsageError: the artifacts take images of different sizes.
     """
-    classes = detector.architecture.num_classes
-    if dataset.names and len(dataset.names) != classes:
-        raise DataError(
-            f"the data set has {len(dataset.names)} classes, the checkpoint has {classes}",
-            "pass the data set that the checkpoint was trained on",
-        )
+    _check_classes(detector, dataset)
     with contextlib.ExitStack() as stack:
-        artifacts = [open_artifact(s.path, s.runtime, s.threads) for s in subjects]
+        artifacts = [open_artifact(s.path, s.runtime, s.threads, golden=False) for s in subjects]
         for artifact in artifacts:
             stack.callback(artifact.runner.close)
         for subject in subjects:
@@ -168,9 +165,14 @@ def verify_artifacts(
             seed=seed,
             progress=progress,
         )
+        asked = [
+            examine(subject.path, artifact.runner, artifact.letterbox)
+            for subject, artifact in zip(subjects, artifacts, strict=True)
+        ]
+    judged = [_with_goldens(*pair) for pair in zip(reports, asked, strict=True)]
     return {
         subject.path.name: _with_causes(report, detector, subject, artifact, dataset)
-        for subject, artifact, report in zip(subjects, artifacts, reports, strict=True)
+        for subject, artifact, report in zip(subjects, artifacts, judged, strict=True)
     }
 
 
@@ -239,12 +241,28 @@ def _key(
         artifacts=[
             [one.path.name, sha256_file(one.path), one.runtime, one.vnni_only] for one in subjects
         ],
+        goldens=[sha256_file(path) for path in _goldens(subjects)],
         images=[[str(path), sha256_file(path)] for path in judges.images],
         labels=None if judges.labels is None else hashlib.sha256(labels).hexdigest(),
         names=list(judges.names),
         gate=gate.model_dump(mode="json"),
         seed=seed,
     )
+
+
+def _check_classes(detector: Detector, dataset: Dataset) -> None:
+    classes = detector.architecture.num_classes
+    if dataset.names and len(dataset.names) != classes:
+        raise DataError(
+            f"the data set has {len(dataset.names)} classes, the checkpoint has {classes}",
+            "pass the data set that the checkpoint was trained on",
+        )
+
+
+def _goldens(subjects: Sequence[Subject]) -> list[Path]:
+    """The golden inputs beside the subjects, as far as there are any."""
+    paths = dict.fromkeys(subject.path.with_name(GOLDEN_FILE) for subject in subjects)
+    return [path for path in paths if path.is_file()]
 
 
 def _check_judge(subject: Subject) -> None:
@@ -275,6 +293,15 @@ def _with_causes(
         threads=subject.threads,
         vnni_only=subject.vnni_only,
     )
+
+
+def _with_goldens(report: DriftReport, found: Findings) -> DriftReport:
+    """The report with what the artifact answers otherwise on the golden inputs."""
+    if not found.all:
+        return report
+    reasons = [*report.gate.reasons, *(f"on the golden images: {text}" for text in found.all)]
+    gate = report.gate.model_copy(update={"passed": False, "reasons": reasons})
+    return report.model_copy(update={"gate": gate})
 
 
 def _with_blocks(

@@ -190,7 +190,7 @@ class JudgeSection(OpenDocument):
     """The processor that ran the files of a run when they were judged."""
 
     model: str
-    instruction_set: str
+    int8_level: str
 
 
 class ToolSection(OpenDocument):

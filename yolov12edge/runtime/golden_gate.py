@@ -120,7 +120,7 @@ class Findings:
     @property
     def all(self) -> list[str]:
         """Both, the clearer words first."""
-        return [*self.differences, *self.nonsense]
+        return list(dict.fromkeys([*self.differences, *self.nonsense]))
 
 
 def examine(path: Path, runner: Runner, letterbox: Letterbox | None) -> Findings:
@@ -191,7 +191,7 @@ def _check_on_another_processor(path: Path, runner: Runner, letterbox: Letterbox
         return
     text = (
         f"{path} computes something else on this processor, {here.text}, than on the one that "
-        f"judged it, {then.text}: {'; '.join(found.differences or found.nonsense)}"
+        f"judged it, {then.text}: {'; '.join(found.all)}"
     )
     if found.nonsense:
         raise GateFailed(text, "export it again on this machine, or use model.onnx (FP32) here")
@@ -201,7 +201,7 @@ def _check_on_another_processor(path: Path, runner: Runner, letterbox: Letterbox
 def _key(path: Path, golden: Path, runner: Runner, letterbox: Letterbox | None, here: Judge) -> str:
     parts = [
         *(sha256_file(path), sha256_file(golden), runner.name, runner.version),
-        *(here.model, here.instruction_set, repr(letterbox)),
+        *(here.model, here.int8_level, repr(letterbox)),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 

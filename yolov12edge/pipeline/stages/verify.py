@@ -299,7 +299,8 @@ def _with_goldens(report: DriftReport, found: Findings) -> DriftReport:
     """The report with what the artifact answers otherwise on the golden inputs."""
     if not found.all:
         return report
-    reasons = [*report.gate.reasons, *(f"on the golden images: {text}" for text in found.all)]
+    # What is told by its kind says more than that something was lost.
+    reasons = [*(f"on the golden images: {text}" for text in found.all), *report.gate.reasons]
     gate = report.gate.model_copy(update={"passed": False, "reasons": reasons})
     return report.model_copy(update={"gate": gate})
 

@@ -25,8 +25,10 @@ from yolov12edge.thresholds import SHOWN
 CLEAR = 0.5
 SAME_PLACE_IOU = 0.5
 LEAST_SHARE = 0.5
-# From this score of the reference on an anchor's scores are compared.
+# From this score of the reference on an anchor counts as seen. Where nothing is seen boxes mean
+# nothing, and INT8 may lose more of them.
 SEEN = 0.1
+UNSEEN = 4
 # A level is wrong where more of its anchors are off, a crowd of objects new where more anchors are.
 LEVEL_SHARE = 0.25
 NEW_SHARE = 0.02
@@ -42,7 +44,8 @@ class Tolerance:
     """How far an anchor may be from the reference's.
 
     Attributes:
-        box: of centre, width and height, in strides of the anchor's level.
+        box: of centre, width and height, in strides of the anchor's level; four times as much
+            where the reference sees nothing.
         score: of any class.
     """
 
@@ -180,18 +183,22 @@ def _levels_off(
     """Strides whose boxes are off, those whose scores are, and by how much boxes are."""
     apart = np.abs(produced - expected)
     seen = expected[:, 4:].max(axis=1) >= SEEN
+    box, score = apart[:, :4].max(axis=1), apart[:, 4:].max(axis=1)
     boxes, scores, wrong = [], [], []
     for stride, level in zip(STRIDES, levels, strict=True):
         here = (kept.anchors >= level.start) & (kept.anchors < level.stop)
-        box = apart[:, :4].max(axis=1)[here]
-        off = ~(box <= tolerance.box * stride)
-        if off.mean() > LEVEL_SHARE:
+        limit = tolerance.box * stride * np.where(seen, 1, UNSEEN)
+        off = ~(box <= limit)
+        if _mostly(off[here]) or _mostly(off[here & seen]):
             boxes.append(stride)
-            wrong.append(float(np.median(box[off])))
-        score = apart[:, 4:].max(axis=1)[here & seen]
-        if score.size and (~(score <= tolerance.score)).mean() > LEVEL_SHARE:
+            wrong.append(float(np.median(box[here & off])))
+        if _mostly(~(score <= tolerance.score)[here & seen]):
             scores.append(stride)
     return boxes, scores, f"by {max(wrong):.0f} px" if wrong else ""
+
+
+def _mostly(off: Mask) -> bool:
+    return bool(off.size and off.mean() > LEVEL_SHARE)
 
 
 def _boxes_and_scores(boxes: list[int], scores: list[int], wrong: str) -> str:

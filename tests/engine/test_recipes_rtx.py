@@ -56,3 +56,13 @@ def test_the_forms_are_worth_what_the_documentation_says(
     assert found.movers <= movers
     assert found.touched_bytes <= megabytes * 1e6
     assert found.quantizers == 0
+
+
+@pytest.mark.parametrize("activation", ["tanh", "swish"])
+def test_the_builder_takes_every_activation(tmp_path: Path, activation: str) -> None:
+    recipe = load_recipe("rtx-ampere")
+    opset = 24 if activation == "swish" else 17
+    form = recipe.graph.model_copy(update={"activation": activation})
+    options = ExportOptions(96, 96, opset=opset, variant=recipe.attention, form=form)
+    export_onnx(build_model("n").eval(), tmp_path / "model.onnx", options)
+    assert build(recipe, tmp_path / "model.onnx").size > 0

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import onnx
 import pytest
 import torch
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.models import lively_model
-from yolov12edge.errors import ExportError
+from yolov12edge.errors import ExportError, UsageError
 from yolov12edge.evaluate.blocks import trace_blocks
 from yolov12edge.export import (
     ATTENTION_VARIANTS,
@@ -20,12 +22,16 @@ from yolov12edge.export import (
     check_parity,
     export_onnx,
     forms,
+    lint_graph,
     probe_picture,
 )
 from yolov12edge.export import rewrite as rewriting
 from yolov12edge.export.modules import ExportModel
 from yolov12edge.export.rewrite import rewrite
+from yolov12edge.graph import GraphView
+from yolov12edge.quantize.rules.common import STEM
 from yolov12edge.run.form import GraphForm
+from yolov12edge.runtime import open_runner
 
 CHOICES = {part: get_args(field.annotation)[1:] for part, field in GraphForm.model_fields.items()}
 SINGLE = [(part, choice) for part, choices in CHOICES.items() for choice in choices]
@@ -43,7 +49,9 @@ COMBINED = st.builds(
 def test_each_form_alone_is_exact(tmp_path: Path, part: str, choice: str) -> None:
     model = lively_model("s", "turbo", num_classes=3)
     path = tmp_path / "model.onnx"
-    exported = export_onnx(model, path, ExportOptions(96, 160, form=GraphForm(**{part: choice})))
+    form = GraphForm(**{part: choice})
+    opset = 24 if choice == "swish" else 17
+    exported = export_onnx(model, path, ExportOptions(96, 160, opset=opset, form=form))
     assert all(proof.changed > 0 for proof in exported.proofs)
     assert not exported.findings
     check_parity(model, path)
@@ -85,6 +93,71 @@ def test_blocks_are_found_in_every_form(tmp_path: Path) -> None:
     # A block that yields its negative is compared like any other; what was absorbed is not there.
     assert {"model.0", "model.6.m.0.0.attn", "model.11", "model.21.cv3.2"} <= found
     assert not {"model.9", "model.10", "model.12", "model.13"} & found
+
+
+ACTIVATIONS = ["sigmoid-mul", "tanh", "swish"]
+
+
+def activated(path: Path, activation: str, halves: str = "split") -> onnx.ModelProto:
+    model = lively_model("n", "v1", num_classes=3)
+    form = GraphForm(activation=activation, halves=halves)  # type: ignore[arg-type]
+    opset = 24 if activation == "swish" else 17
+    export_onnx(model, path, ExportOptions(96, 96, opset=opset, form=form))
+    return onnx.load(path)
+
+
+def test_the_activation_is_said_as_chosen(tmp_path: Path) -> None:
+    counts = {}
+    for activation in ACTIVATIONS:
+        graph = activated(tmp_path / "model.onnx", activation).graph
+        counts[activation] = Counter(node.op_type for node in graph.node)
+    activations = counts["swish"]["Swish"]
+    # One sigmoid, that of the scores, is none.
+    assert activations == counts["tanh"]["Tanh"] == counts["sigmoid-mul"]["Sigmoid"] - 1 > 50
+    assert counts["tanh"]["Sigmoid"] == counts["swish"]["Sigmoid"] == 1
+    assert counts["tanh"]["Swish"] == counts["sigmoid-mul"]["Tanh"] == 0
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_runtimes_compute_every_activation_alike(
+    tmp_path: Path, activation: str, runtime: str
+) -> None:
+    pytest.importorskip(runtime)
+    activated(tmp_path / "model.onnx", activation)
+    picture = probe_picture(96, 96)
+    found = open_runner(tmp_path / "model.onnx", runtime)(picture)
+    expected = lively_model("n", "v1", num_classes=3)(torch.from_numpy(picture)).detach().numpy()
+    np.testing.assert_allclose(found[:, :4], expected[:, :4], atol=0.01)
+    np.testing.assert_allclose(found[:, 4:], expected[:, 4:], atol=1e-4)
+
+
+def test_swish_needs_its_opset() -> None:
+    with pytest.raises(UsageError, match="Swish is there from opset 24 on, asked for is 21"):
+        ExportOptions(96, 96, opset=21, form=GraphForm(activation="swish"))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_rules_find_the_stem_behind_every_activation(tmp_path: Path, activation: str) -> None:
+    view = GraphView(activated(tmp_path / "model.onnx", activation))
+    matched = [node.name for node in view.nodes if STEM.match(view, node).applies]
+    assert matched == ["model.0/conv", "model.1/conv", "model.2.cv1/conv"]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_sums_that_read_a_part_of_a_join_are_named(tmp_path: Path, activation: str) -> None:
+    plain = activated(tmp_path / "model.onnx", activation)
+    whole = activated(tmp_path / "model.onnx", activation, halves="whole")
+
+    def named(graph: onnx.ModelProto, tensorrt: str | None) -> list[str]:
+        found = lint_graph(graph, for_builder=True, tensorrt=tensorrt)
+        return [one.at for one in found if one.lint == "strided-residual"]
+
+    for version in ("", "11", "11.2", "11.3"):
+        assert named(plain, version) == ["model.2.m.0/add", "model.4.m.0/add"], version
+        assert named(whole, version) == []
+    for version in (None, "10", "10.3", "11.1", "11.4", "8.5"):
+        assert named(plain, version) == [], version
 
 
 def test_a_wrong_form_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

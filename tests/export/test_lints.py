@@ -278,4 +278,7 @@ def test_a_lint_finds_its_damage(
 
 def test_every_lint_has_a_case() -> None:
     mark = next(m for m in test_a_lint_finds_its_damage.pytestmark if m.name == "parametrize")
-    assert {case[0] for case in mark.args[1]} == set(LINTS)
+    # What holds for some versions of TensorRT alone is tested with the forms that avoid it.
+    assert {case[0] for case in mark.args[1]} == {
+        name for name, lint in LINTS.items() if not lint.affected
+    }

@@ -72,7 +72,10 @@ def test_targets_keep_the_rules_of_their_runtime(name: str) -> None:
         # Where the builder can be had, its own log chose; elsewhere the documented pattern stays.
         seen = recipe.backend == "tensorrt_rtx"
         assert recipe.attention == ("shared-rows" if seen else "packed")
-        assert (recipe.graph != GraphForm()) == seen == (recipe.why.graph is not None)
+        # TensorRT 11.2 and 11.3 may run there, and get a graph without the sums they get wrong.
+        wary = name in ("thor", "tensorrt-local")
+        assert (recipe.graph != GraphForm()) == (seen or wary) == (recipe.why.graph is not None)
+        assert not wary or recipe.graph == GraphForm(halves="whole")
         assert recipe.precision.default == "fp16"
     if recipe.backend == "tensorrt_rtx" or (recipe.version or "").startswith("10"):
         assert recipe.strongly_typed
@@ -127,6 +130,15 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
     assert recipe.compute_capabilities == (86,)
 
 
+def test_swish_needs_a_tensorrt_that_reads_it(tmp_path: Path) -> None:
+    text = VALID.replace("opset: 17", "opset: 24").replace("opset_ceiling: 20", "opset_ceiling: 24")
+    text = text.replace("attention: packed\n", "attention: packed\ngraph: {activation: swish}\n")
+    with pytest.raises(UsageError, match="activation swish needs TensorRT 11: name its version"):
+        load_recipe(write(tmp_path, text))
+    recipe = load_recipe(write(tmp_path, text.replace('"10.3"', '"11.1"')))
+    assert recipe.graph.activation == "swish"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "says"),
     [
@@ -134,6 +146,13 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         ("opset: 17\n", "opset: 12\n", 6, "greater than or equal to 13"),
         ("opset: 17\n", "opset: '17'\n", 6, "opset: Input should be a valid integer"),
         ("opset: 17\n", "opset: 21\n", 1, "opset 21 is above opset_ceiling 20"),
+        ("attention: packed\n", "attention: packed\ngraph: {activation: gelu}\n", 12, "activation"),
+        (
+            "attention: packed\n",
+            "attention: packed\ngraph: {activation: swish}\n",
+            1,
+            "activation swish needs opset 24, not 17",
+        ),
         ("  default: fp16\n", "  default: fp8\n", 9, "precision.default"),
         ("  default: fp16\n", "  default: int8\n", 8, "default int8 is not in allowed"),
         ("[fp32, fp16]", "[fp32, int4]", 10, "precision.allowed.1"),

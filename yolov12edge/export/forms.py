@@ -13,6 +13,8 @@ from yolov12edge.export.modules import (
     ContiguousAttention,
     ExportModel,
     FoldedConv,
+    Swish,
+    TanhSiLU,
     bias_of,
     frozen,
     replace,
@@ -265,6 +267,11 @@ def group_depthwise_by_eight(model: ExportModel) -> int:
         conv.weight = frozen(diagonal[:, :, None, None] * conv.weight)
         conv.groups //= EIGHT
     return len(chosen)
+
+
+def say_activations(model: ExportModel, kind: type[TanhSiLU] | type[Swish]) -> int:
+    """Write every SiLU in another way."""
+    return replace(model, nn.SiLU, lambda act: None if isinstance(act, kind) else kind())
 
 
 def _convolution(folded: nn.Module) -> nn.Conv2d:

@@ -33,6 +33,18 @@ Kind = TypeVar("Kind", bound=nn.Module)
 ATTENTION_VARIANTS: tuple[AttentionVariant, ...] = get_args(AttentionVariant)
 
 
+class TanhSiLU(nn.SiLU):
+    """SiLU by way of tanh: sigmoid(x) = tanh(x / 2) / 2 + 1/2."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape."""
+        return x * (0.5 * torch.tanh(0.5 * x) + 0.5)
+
+
+class Swish(nn.SiLU):
+    """SiLU that is written as one operator."""
+
+
 class FoldedConv(nn.Module):
     """Convolution with bias and an optional SiLU; batch norm is inside the weights."""
 

@@ -21,7 +21,7 @@ from yolov12edge.files import write_bytes
 from yolov12edge.graph.builder import OPSETS
 from yolov12edge.graph.view import GraphView
 from yolov12edge.model import Detector
-from yolov12edge.run.form import GraphForm
+from yolov12edge.run.form import SWISH_OPSET, GraphForm
 from yolov12edge.run.manifest import InputSection, ModelSection, OutputSection
 from yolov12edge.runtime import open_runner
 
@@ -39,10 +39,11 @@ class ExportOptions:
         height: input rows, a multiple of 32.
         width: input columns, a multiple of 32.
         batch: fixed batch size, or None for a symbolic one.
-        opset: 13 to 21.
+        opset: 13 to 24.
         variant: tensor layout of attention.
         swap_attention: False leaves the softmax scale where the release has it.
         form: of the other parts of the graph.
+        tensorrt: version of the TensorRT that will build it, as `lint_graph` takes it.
     """
 
     height: int
@@ -52,6 +53,7 @@ class ExportOptions:
     variant: AttentionVariant = "packed"
     swap_attention: bool = True
     form: GraphForm = PLAIN
+    tensorrt: str | None = None
 
     def __post_init__(self) -> None:
         if self.height % 32 or self.width % 32 or min(self.height, self.width) < 32:
@@ -70,6 +72,11 @@ class ExportOptions:
         if self.opset not in OPSETS:
             raise UsageError(
                 f"opset {self.opset} is not supported", f"use {OPSETS[0]} to {OPSETS[-1]}"
+            )
+        if self.form.activation == "swish" and self.opset < SWISH_OPSET:
+            raise UsageError(
+                f"Swish is there from opset {SWISH_OPSET} on, asked for is {self.opset}",
+                "raise the opset, or take activation sigmoid-mul or tanh",
             )
 
 
@@ -126,7 +133,7 @@ def export_onnx(detector: Detector, path: Path, options: ExportOptions) -> OnnxE
         options.opset,
         metadata_props(*sections),
     )
-    findings = lint_graph(graph)
+    findings = lint_graph(graph, tensorrt=options.tensorrt)
     refuse_errors(findings)
     write_bytes(path, graph.SerializeToString(deterministic=True))
     return OnnxExport(path, *sections, proofs, graph_statistics(graph), tuple(findings))

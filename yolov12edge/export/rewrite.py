@@ -23,6 +23,8 @@ from yolov12edge.export.modules import (
     ExportHead,
     ExportModel,
     FoldedConv,
+    Swish,
+    TanhSiLU,
     bias_of,
     replace,
 )
@@ -223,6 +225,16 @@ FORM_STEPS: dict[tuple[str, str], RewriteStep] = {
         "wide 1x1 convolutions stay convolutions instead of products with copies around them",
         forms.transpose_wide_convolutions,
         "no 1x1 convolution has 256 channels on both sides",
+    ),
+    ("activation", "tanh"): RewriteStep(
+        "silu-by-tanh",
+        "every SiLU by way of tanh, which builders may fuse into a convolution",
+        lambda model: forms.say_activations(model, TanhSiLU),
+    ),
+    ("activation", "swish"): RewriteStep(
+        "silu-as-swish",
+        "every SiLU is one operator",
+        lambda model: forms.say_activations(model, Swish),
     ),
 }
 

@@ -16,6 +16,7 @@ from yolov12edge import __version__
 
 # The oldest IR that carries each opset: old runtimes refuse a newer one.
 _IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8, 19: 9, 20: 9, 21: 10}
+_IR_VERSIONS |= {22: 10, 23: 11, 24: 12}
 OPSETS = tuple(_IR_VERSIONS)
 
 
@@ -36,7 +37,7 @@ class GraphBuilder:
     """Collects nodes and constants; names follow the module path that is being emitted.
 
     Args:
-        opset: 13 to 21.
+        opset: 13 to 24.
     """
 
     def __init__(self, opset: int) -> None:

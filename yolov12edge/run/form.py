@@ -8,6 +8,9 @@ from pydantic import ConfigDict
 
 from yolov12edge.documents import Document
 
+# The first ONNX opset that has Swish.
+SWISH_OPSET = 24
+
 
 class GraphForm(Document):
     """The parts of a graph that can be said in several ways; all of them compute the same.
@@ -33,6 +36,8 @@ class GraphForm(Document):
             their channels, where the builder would pad every channel to eight.
         decoding: of boxes. "product": softmax over bins, then one matrix product. "expectation":
             softmax with bins innermost, weighted and summed, in one kernel.
+        activation: how SiLU is said. "sigmoid-mul": x * sigmoid(x), which every builder knows.
+            "tanh": x * (tanh(x / 2) / 2 + 1/2). "swish": the operator of ONNX opset 24.
     """
 
     model_config = ConfigDict(strict=True, frozen=True)
@@ -44,3 +49,4 @@ class GraphForm(Document):
     pointwise: Literal["convolution", "transposed"] = "convolution"
     depthwise: Literal["channels", "eights"] = "channels"
     decoding: Literal["product", "expectation"] = "product"
+    activation: Literal["sigmoid-mul", "swish", "tanh"] = "sigmoid-mul"

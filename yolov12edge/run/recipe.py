@@ -18,7 +18,7 @@ from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from yolov12edge.documents import Document
 from yolov12edge.errors import UsageError
-from yolov12edge.run.form import GraphForm
+from yolov12edge.run.form import SWISH_OPSET, GraphForm
 from yolov12edge.run.gpus import list_gpus
 from yolov12edge.run.names import PLAN_BACKENDS, PlanBackend
 
@@ -28,8 +28,10 @@ Attention = Literal["packed", "separate", "value-left", "rows", "shared-rows"]
 
 MAX_RECIPE_BYTES = 1 << 16
 MAX_DEPTH = 8
+# The first TensorRT that reads Swish.
+SWISH_TENSORRT = 11
 
-Opset = Annotated[int, Field(ge=13, le=21)]
+Opset = Annotated[int, Field(ge=13, le=24)]
 Line = Annotated[str, Field(min_length=1, pattern=r"^[^\n]+$")]
 
 
@@ -85,7 +87,7 @@ class Recipe(_Strict):
         compute_capabilities: GPU architectures, 86 for SM 8.6; empty for a CPU or the GPU at hand.
         gpus: names of GPUs that times are predicted for, the first where none is asked for.
         opset: the ONNX opset to export.
-        opset_ceiling: the newest of the opsets 13 to 21 that this backend version reads.
+        opset_ceiling: the newest of the opsets 13 to 24 that this backend version reads.
         precision: default and allowed.
         strongly_typed: the builder takes every type from the graph.
         build: what the builder is told beyond its defaults.
@@ -128,6 +130,8 @@ class Recipe(_Strict):
     def _choices_fit_together(self) -> Recipe:
         if self.opset > self.opset_ceiling:
             raise ValueError(f"opset {self.opset} is above opset_ceiling {self.opset_ceiling}")
+        if self.graph.activation == "swish":
+            self._check_swish()
         if self.builds_engine != (self.build_hint is not None):
             raise ValueError("build_hint belongs to tensorrt and tensorrt_rtx, and is needed there")
         if self.build != BuildChoice() and not self.builds_engine:
@@ -145,6 +149,13 @@ class Recipe(_Strict):
             if unknown:
                 raise ValueError(f"build_hint has unknown placeholders: {sorted(unknown)}")
         return self
+
+    def _check_swish(self) -> None:
+        if self.opset < SWISH_OPSET:
+            raise ValueError(f"activation swish needs opset {SWISH_OPSET}, not {self.opset}")
+        major = int((self.version or "0").split(".")[0])
+        if self.backend == "tensorrt" and major < SWISH_TENSORRT:
+            raise ValueError(f"activation swish needs TensorRT {SWISH_TENSORRT}: name its version")
 
     @property
     def builds_engine(self) -> bool:

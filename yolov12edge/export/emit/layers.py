@@ -14,7 +14,7 @@ from yolov12edge.export.forms import (
     TransposedConv,
     WholeC3k2,
 )
-from yolov12edge.export.modules import FoldedConv
+from yolov12edge.export.modules import FoldedConv, Swish, TanhSiLU
 from yolov12edge.graph.builder import GraphBuilder, Value
 from yolov12edge.model.attention import A2C2f
 from yolov12edge.model.blocks import Bottleneck, C3k, C3k2, Concat
@@ -53,7 +53,7 @@ def _convolution(module: nn.Conv2d, graph: GraphBuilder, x: Value) -> Value:
 @emit.register
 def _folded(module: FoldedConv, graph: GraphBuilder, x: Value) -> Value:
     y = emit(module.conv, graph, x)
-    return _silu(graph, y) if module.silu else y
+    return _silu(graph, y, module.act) if module.silu else y
 
 
 @emit.register
@@ -62,7 +62,7 @@ def _transposed(module: TransposedConv, graph: GraphBuilder, x: Value) -> Value:
     bias = graph.weight("bias", numbers(module.bias))
     shape = (len(module.bias), *x.shape[1:])
     y = graph.add("ConvTranspose", [x, weight, bias], shape, "conv", kernel_shape=[1, 1])
-    return _silu(graph, y) if module.silu else y
+    return _silu(graph, y, module.act) if module.silu else y
 
 
 @emit.register
@@ -89,10 +89,19 @@ def _cells(module: CellConv, graph: GraphBuilder, x: Value) -> Value:
         dilations=[1, 1],
         group=1,
     )
-    return _silu(graph, y)
+    return _silu(graph, y, module.act)
 
 
-def _silu(graph: GraphBuilder, y: Value) -> Value:
+def _silu(graph: GraphBuilder, y: Value, act: nn.Module) -> Value:
+    """The activation in the form that the module has; a reader finds the convolution in input 0."""
+    if isinstance(act, Swish):
+        return graph.add("Swish", [y], y.shape, "silu")
+    if isinstance(act, TanhSiLU):
+        half = graph.floats([0.5])
+        tanh = graph.add("Tanh", [graph.add("Mul", [y, half], y.shape, "half")], y.shape)
+        slope = graph.add("Mul", [tanh, half], y.shape, "slope")
+        gate = graph.add("Add", [slope, half], y.shape, "gate")
+        return graph.add("Mul", [y, gate], y.shape, "silu")
     return graph.add("Mul", [y, graph.add("Sigmoid", [y], y.shape)], y.shape, "silu")
 
 
@@ -182,7 +191,7 @@ def _growing_merge(module: GrowingMerge, graph: GraphBuilder, coarse: Value, fin
         low = graph.add("Conv", [coarse, weight, zeros], small, "low", kernel_shape=[1, 1])
         grown = _grown(graph, low)
     high = emit_child(graph, "high", module.high, fine)
-    return _silu(graph, graph.add("Add", [high, grown], shape, "merged"))
+    return _silu(graph, graph.add("Add", [high, grown], shape, "merged"), module.act)
 
 
 @emit.register

@@ -30,7 +30,7 @@ def emit_model(
         height: input rows, a multiple of 32.
         width: input columns, a multiple of 32.
         batch: fixed batch size, or None for a symbolic one.
-        opset: 13 to 21.
+        opset: 13 to 24.
         metadata: written to `metadata_props`, with the list of blocks and their tensors.
     """
     graph = GraphBuilder(opset)

@@ -4,7 +4,14 @@ An error is what an engine builder would refuse or what makes the artifact usele
 warning costs speed or clarity.
 """
 
-from yolov12edge.export.lints import attention, contract, numbers, quantization, structure
+from yolov12edge.export.lints import (
+    attention,
+    contract,
+    numbers,
+    quantization,
+    residuals,
+    structure,
+)
 from yolov12edge.export.lints.attention import AttentionBlock, attention_blocks
 from yolov12edge.export.lints.registry import LINTS, Finding, Lint, Violation, lint_graph
 
@@ -20,5 +27,6 @@ __all__ = [
     "lint_graph",
     "numbers",
     "quantization",
+    "residuals",
     "structure",
 ]

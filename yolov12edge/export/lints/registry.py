@@ -43,6 +43,7 @@ class Lint(ABC):
         subject: what it looks at, in words.
         operators: of the nodes that it looks at.
         builders_only: holds for TensorRT's and TensorRT-RTX's builders, not for other runtimes.
+        affected: versions of TensorRT that it holds for; empty if it does not depend on them.
     """
 
     name: ClassVar[str]
@@ -50,6 +51,7 @@ class Lint(ABC):
     subject: ClassVar[str]
     operators: ClassVar[frozenset[str]] = frozenset()
     builders_only: ClassVar[bool] = False
+    affected: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod
     def check(self, view: GraphView) -> Iterator[Violation]:
@@ -81,18 +83,37 @@ def register(lint: AnyLint) -> AnyLint:
     return lint
 
 
-def lint_graph(model: onnx.ModelProto, for_builder: bool = False) -> list[Finding]:
+ANY_VERSION = ""
+
+
+def lint_graph(
+    model: onnx.ModelProto, for_builder: bool = False, tensorrt: str | None = None
+) -> list[Finding]:
     """Run every lint; errors first.
 
     Args:
         model: the graph.
         for_builder: whether TensorRT or TensorRT-RTX will build it.
+        tensorrt: version of the TensorRT that will, "10.3", or "10" for any of those; "" for any
+            at all. None where none will.
     """
     view = GraphView(model)
     findings = [
         Finding(lint.name, lint.severity, message, at)
         for lint in LINTS.values()
-        if for_builder or not lint.builders_only
+        if _holds(lint, for_builder, tensorrt)
         for at, message in lint().check(view)
     ]
     return sorted(findings, key=lambda finding: finding.severity)
+
+
+def _holds(lint: type[Lint], for_builder: bool, tensorrt: str | None) -> bool:
+    if not lint.affected:
+        return for_builder or not lint.builders_only
+    return tensorrt is not None and any(_may_be(tensorrt, bad) for bad in lint.affected)
+
+
+def _may_be(version: str, other: str) -> bool:
+    """Whether two versions, each as far as it is told, may be the same one."""
+    told = zip(filter(None, version.split(".")), other.split("."), strict=False)
+    return all(mine == theirs for mine, theirs in told)

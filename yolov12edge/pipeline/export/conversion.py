@@ -8,6 +8,7 @@ import numpy as np
 
 from yolov12edge.data import Dataset, Letterbox, read_image, to_batch
 from yolov12edge.export import OnnxExport, Parity, check_parity, export_onnx
+from yolov12edge.export.lints import LINTS
 from yolov12edge.files import readable_size, write_json
 from yolov12edge.graph import load_graph
 from yolov12edge.pipeline.export.preparation import ExportJob
@@ -74,6 +75,9 @@ def write_graph(job: ExportJob, run: RunFolder, voice: Voice) -> ProvedExport:
         f"{readable_size(exported.path.stat().st_size)}; ONNX Runtime agrees within "
         f"{parity.box_error:.1g} px and {parity.score_error:.1g} in score"
     )
+    for finding in exported.findings:
+        if LINTS[finding.lint].affected:
+            voice.warn(finding.message)
     return ProvedExport(exported, parity)
 
 

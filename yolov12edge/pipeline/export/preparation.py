@@ -10,6 +10,7 @@ from yolov12edge.data import Dataset, Letterbox
 from yolov12edge.engine import BatchRange
 from yolov12edge.errors import DataError, UsageError
 from yolov12edge.export import ExportOptions
+from yolov12edge.export.lints.registry import ANY_VERSION
 from yolov12edge.libraries import load_onnxruntime
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.export.request import ExportRequest
@@ -124,9 +125,16 @@ def _options(
         opset=recipe.opset,
         variant=recipe.attention,
         swap_attention=request.swap_attention,
-        # The rules of INT8 know the plain forms, and no other was better (docs/quantization.md).
-        form=GraphForm() if precision == "int8" else recipe.graph,
+        form=_form(recipe, precision),
+        tensorrt=(recipe.version or ANY_VERSION) if recipe.backend == "tensorrt" else None,
     )
+
+
+def _form(recipe: Recipe, precision: Precision) -> GraphForm:
+    """The recipe's; INT8's rules know the plain forms, and none was better (quantization.md)."""
+    if precision != "int8":
+        return recipe.graph
+    return GraphForm(activation=recipe.graph.activation)
 
 
 def _read(request: ExportRequest, voice: Voice, progress: Progress) -> Checkpoint:

@@ -11,12 +11,13 @@ import onnx
 from onnx import TensorProto, checker, shape_inference
 
 from yolov12edge.documents import Document
-from yolov12edge.errors import CheckpointError
+from yolov12edge.errors import CheckpointError, EdgeError
 from yolov12edge.export import attention_blocks, lint_graph
 from yolov12edge.files import sha256_file
 from yolov12edge.graph import GraphView, load_graph
 from yolov12edge.graph.load import detach_external
 from yolov12edge.graph.precisions import count_precisions
+from yolov12edge.run.manifest import read_manifest
 from yolov12edge.runtime.metadata import METADATA_KEY
 
 
@@ -86,7 +87,7 @@ def inspect_onnx(path: Path) -> OnnxInspection:
         checker.check_model(model)
         typed = shape_inference.infer_shapes(model)
         view = GraphView(typed)
-        findings = [] if external else lint_graph(typed)
+        findings = [] if external else lint_graph(typed, tensorrt=_tensorrt(path))
     except (checker.ValidationError, shape_inference.InferenceError, ValueError) as error:
         raise CheckpointError(
             f"{path} is no valid ONNX graph: {_first_line(error)}", "export the model again"
@@ -115,6 +116,15 @@ def inspect_onnx(path: Path) -> OnnxInspection:
         ],
         external_constants=len(external),
     )
+
+
+def _tensorrt(path: Path) -> str | None:
+    """The TensorRT that the run folder's target has, as `lint_graph` takes it."""
+    try:
+        target = read_manifest(path.parent).target
+    except EdgeError:
+        return None
+    return target.version if target.backend == "tensorrt" else None
 
 
 def _tensor(value: onnx.ValueInfoProto) -> TensorSummary:

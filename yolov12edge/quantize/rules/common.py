@@ -46,7 +46,7 @@ def _convolution_above(view: GraphView, conv: onnx.NodeProto) -> onnx.NodeProto 
     A convolution that reads anything else counts as its own predecessor: no stem has one.
     """
     above = view.producer(conv.input[0])
-    while above is not None and above.op_type in ("Mul", "Sigmoid"):
+    while above is not None and above.op_type in ("Mul", "Sigmoid", "Swish"):
         above = view.producer(above.input[0])
     return above if above is None or above.op_type == "Conv" else conv
 

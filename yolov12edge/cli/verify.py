@@ -43,6 +43,13 @@ def command(
     runtime: RuntimeOption = None,
     threads: ThreadsOption = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the bootstrap.")] = 0,
+    bisect: Annotated[
+        bool,
+        typer.Option(
+            "--bisect/--no-bisect",
+            help="Build parts of a plan that fails, and name the first block that differs.",
+        ),
+    ] = True,
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="FILE", help="Write drift.json here."),
@@ -58,6 +65,7 @@ def command(
     from yolov12edge.errors import GateFailed, UsageError
     from yolov12edge.evaluate import Gate, render_drift
     from yolov12edge.files import check_writable, write_bytes
+    from yolov12edge.pipeline.stages.bisect import explain_plan
     from yolov12edge.pipeline.stages.verify import (
         Subject,
         find_reference,
@@ -65,6 +73,7 @@ def command(
         verify_artifacts,
     )
     from yolov12edge.run.folder import main_artifact
+    from yolov12edge.run.names import PLAN_SUFFIXES
 
     if (data is None) == (images is None):
         raise UsageError("verify needs images", "pass either --data data.yaml or --images DIR")
@@ -85,6 +94,8 @@ def command(
             seed,
             progress,
         )[path.name]
+        if bisect and not report.gate.passed and path.suffix in PLAN_SUFFIXES:
+            report = explain_plan(report, path, progress, output)
     if out is not None:
         write_bytes(out, report.to_json().encode())
     output.result(report.model_dump(mode="json"), render_drift(report, str(path)))

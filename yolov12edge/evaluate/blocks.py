@@ -121,7 +121,7 @@ def trace_blocks(detector: Detector, path: Path, image: Array) -> BlockTrace:
     produced = _artifact_outputs(view.model, list(tensors.values()), image)
     last = next(reversed(tensors))
     ratios = {
-        block: (_decoded_ratio if block == last else sqnr_db)(expected[block], produced[tensor])
+        block: (decoded_ratio if block == last else sqnr_db)(expected[block], produced[tensor])
         for block, tensor in tensors.items()
     }
     blocks = []
@@ -162,7 +162,7 @@ def dead_channels(expected: Array, produced: Array) -> tuple[int, ...]:
     return tuple(int(channel) for channel in np.flatnonzero(dead))
 
 
-def _decoded_ratio(expected: Array, produced: Array) -> float:
+def decoded_ratio(expected: Array, produced: Array) -> float:
     """The worse of boxes and scores: pixels would drown scores.
 
     Scores that are below the least confidence on both sides are left out: runtimes round a sigmoid

@@ -68,11 +68,18 @@ class SelfTest:
         again: Output | None = None,
         precision: str = "same",
         recorded: Output | None = None,
+        many: Output | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Judge a device that computes `first`, and `again` when it is run once more."""
+        """Judge a device that computes `first`, and `again` when it is run once more.
+
+        Args:
+            many: what it computes in the last place of a batch; None for a device of batch 1.
+        """
         write_bundle(folder, precision, recorded_output() if recorded is None else recorded)
         for name, output in (("first", first), ("again", first if again is None else again)):
             (folder / f"model/{name}.output").write_bytes(output.astype("<f4").tobytes())
+        if many is not None:
+            (folder / "model/many.output").write_bytes(many.astype("<f4").tobytes())
         words = [str(self.program), "--bundle", str(folder)]
         return subprocess.run(words, capture_output=True, text=True)
 
@@ -261,3 +268,52 @@ def test_noise_is_told_from_nonsense(selftest: SelfTest, tmp_path: Path) -> None
     done = selftest(tmp_path / "bundle", broken)
     assert done.returncode == 1
     assert "in tensor: the output holds NaN or infinity" in done.stdout
+
+
+def lose_the_boxes(output: Output) -> None:
+    output[:2, :12] += 30
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_boxes_that_are_wrong_where_scores_are_right_are_named(
+    precision: str, selftest: SelfTest, tmp_path: Path
+) -> None:
+    done = selftest(tmp_path / "bundle", changed(lose_the_boxes), precision=precision)
+    assert done.returncode == 1
+    assert "; 12 of 1344 anchors differ, boxes alone, at stride 8 alone" in done.stdout
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+@pytest.mark.parametrize(("stride", "anchors"), [(16, slice(1024, 1280)), (32, slice(1280, 1344))])
+def test_a_level_on_which_nothing_is_detected_is_compared(
+    stride: int, anchors: slice, precision: str, selftest: SelfTest, tmp_path: Path
+) -> None:
+    def spoil(output: Output) -> None:
+        output[2:4, anchors] += 80
+
+    def spoil_little(output: Output) -> None:
+        output[2:4, anchors] += 3 * TOLERANCES[precision][1]
+
+    # Nothing else is among the recording's best, whose boxes are compared closely.
+    sure = changed(lambda output: output[4, :60].fill(0.9))
+    done = selftest(tmp_path / "bundle", changed(spoil, sure), precision=precision, recorded=sure)
+    assert done.returncode == 1
+    assert f"boxes at stride {stride} are off at 16 of its best 16 anchors" in done.stdout
+    little = changed(spoil_little, sure)
+    done = selftest(tmp_path / "within", little, precision=precision, recorded=sure)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_a_batch_is_asked_for_every_place(
+    precision: str, selftest: SelfTest, tmp_path: Path
+) -> None:
+    fine = recorded_output()
+    done = selftest(tmp_path / "fine", fine, precision=precision, many=fine)
+    assert done.returncode == 0, done.stdout
+    assert "batch of 4: equal" in done.stdout
+    lost = changed(drop_one)
+    done = selftest(tmp_path / "lost", fine, precision=precision, many=lost)
+    assert done.returncode == 1
+    assert "01 in place 3 of a batch of 4: first difference in batch: score" in done.stdout
+    assert "FAILED: 1 of 1 images equal alone, not in a batch" in done.stdout

@@ -55,13 +55,43 @@ inline std::vector<float> best_scores(const OutputView& output) {
 
 inline constexpr const char* kBoxRows[] = {"x", "y", "width", "height"};
 
+// The anchors of one level.
+struct Level {
+  int stride, first, end;
+};
+
+// The levels of an output for images of this size; none where it has another number of anchors.
+inline std::vector<Level> levels_of(const OutputView& output, int height, int width) {
+  std::vector<Level> levels;
+  int first = 0;
+  for (const int stride : {8, 16, 32}) {
+    const int end = first + (height / stride) * (width / stride);
+    levels.push_back({stride, first, end});
+    first = end;
+  }
+  if (first != output.anchors) levels.clear();
+  return levels;
+}
+
+// Which levels anchors lie on, where it is not all of them: ", at stride 8 alone".
+inline std::string levels_named(const std::vector<Level>& levels, const std::vector<int>& anchors) {
+  std::string named;
+  std::size_t count = 0;
+  for (const Level& level : levels) {
+    const auto here = [&](int anchor) { return level.first <= anchor && anchor < level.end; };
+    if (std::none_of(anchors.begin(), anchors.end(), here)) continue;
+    named += (count++ == 0 ? "" : " and ") + std::to_string(level.stride);
+  }
+  return count == 0 || count == levels.size() ? "" : ", at stride " + named + " alone";
+}
+
 // The first number of an output that is too far from the recorded one.
 //
 // Scores are compared at every anchor: an object that only this device sees is a difference. Boxes
 // are compared at the anchors that either side calls an object and at the recording's best fifty;
-// elsewhere, in the background, a box means nothing.
+// elsewhere, in the background, a box means little: see level_difference.
 inline Difference tensor_difference(const OutputView& recorded, const OutputView& found,
-                                    const Tolerance& tolerance) {
+                                    const Tolerance& tolerance, const std::vector<Level>& levels) {
   const std::vector<float> before = best_scores(recorded), here = best_scores(found);
   std::vector<float> ranked = before;
   const std::size_t rank = std::min<std::size_t>(ranked.size(), 50) - 1;
@@ -69,13 +99,16 @@ inline Difference tensor_difference(const OutputView& recorded, const OutputView
                    std::greater<>());
   const float object = DecodeOptions().confidence, least = std::min(ranked[rank], object);
   std::string first;
-  int differing = 0;
+  std::vector<int> differing;
+  bool boxes_alone = true;
   for (int anchor = 0; anchor < found.anchors; ++anchor) {
     const auto at = static_cast<std::size_t>(anchor);
     const auto differs = [&](int row, float limit) {
       const float value = found.row(row)[anchor], expected = recorded.row(row)[anchor];
       if (std::fabs(value - expected) <= limit) return false;
-      if (++differing == 1) {
+      differing.push_back(anchor);
+      boxes_alone = boxes_alone && row < 4;
+      if (differing.size() == 1) {
         first = row < 4 ? kBoxRows[row] : "score of class " + std::to_string(row - 4);
         first += formatted(" at anchor %d is %g, recorded %g", anchor, static_cast<double>(value),
                            static_cast<double>(expected));
@@ -91,8 +124,39 @@ inline Difference tensor_difference(const OutputView& recorded, const OutputView
       different = differs(row, tolerance.box);
     }
   }
-  if (differing == 0) return {};
-  return first + formatted("; %d of %d anchors differ", differing, found.anchors);
+  if (differing.empty()) return {};
+  return first + formatted("; %zu of %d anchors differ", differing.size(), found.anchors) +
+         (boxes_alone ? ", boxes alone" : "") + levels_named(levels, differing);
+}
+
+// A level whose boxes are off although nothing is recorded there: at more than a quarter of its
+// best sixteen anchors, by more than four tolerances.
+inline Difference level_difference(const OutputView& recorded, const OutputView& found,
+                                   const Tolerance& tolerance, const std::vector<Level>& levels) {
+  const std::vector<float> best = best_scores(recorded);
+  for (const Level& level : levels) {
+    std::vector<int> anchors;
+    for (int anchor = level.first; anchor < level.end; ++anchor) anchors.push_back(anchor);
+    const std::size_t kept = std::min<std::size_t>(anchors.size(), 16);
+    std::partial_sort(anchors.begin(), anchors.begin() + static_cast<std::ptrdiff_t>(kept),
+                      anchors.end(), [&](int a, int b) {
+                        return best[static_cast<std::size_t>(a)] >
+                               best[static_cast<std::size_t>(b)];
+                      });
+    anchors.resize(kept);
+    const auto off = std::count_if(anchors.begin(), anchors.end(), [&](int anchor) {
+      for (int row = 0; row < 4; ++row) {
+        const float apart = found.row(row)[anchor] - recorded.row(row)[anchor];
+        if (!(std::fabs(apart) <= 4 * tolerance.box)) return true;
+      }
+      return false;
+    });
+    if (4 * static_cast<std::size_t>(off) > kept) {
+      return formatted("boxes at stride %d are off at %zu of its best %zu anchors", level.stride,
+                       static_cast<std::size_t>(off), kept);
+    }
+  }
+  return {};
 }
 
 inline float overlap(const Box& a, const Box& b) {

@@ -15,7 +15,7 @@ FLOORS = (
     {"pipeline"},
     {"export", "quantize", "engine", "evaluate", "bench", "train", "page"},
     {"runtime", "model", "checkpoints", "data"},
-    {"run", "graph"},
+    {"run", "graph", "remote"},
     {
         *("voice", "documents", "thresholds", "errors", "files", "download", "libraries"),
         *("boxes", "tables", "interrupts", "allocator", "processor", "__init__"),
@@ -23,6 +23,7 @@ FLOORS = (
 )
 # Inside the pipeline too imports run downward: jobs join stages, a report inspects a run.
 JOBS = (
+    {"deploy"},
     {"export", "report", "bundle", "training", "predict", "doctor"},
     {"inspect", "stages"},
     {"images", "cache"},

@@ -305,7 +305,7 @@ def test_json_has_the_fields_of_the_contract(images, scenes, dataset):
         assert field in document
     assert set(document["gate"]) >= {"metric", "max_drop", "min_matched", "passed"}
     assert set(document["tensors"]["boxes"]) == {"sqnr_db", "cosine", "max_abs"}
-    assert document["judge"] == {"runtime": "scripted", "version": "1.2.3"}
+    assert document["judge"] == {"runtime": "scripted", "version": "1.2.3", "device": None}
 
 
 @pytest.mark.parametrize("fails", [False, True])

@@ -56,10 +56,14 @@ class Jetson(Document):
 
 
 class Environment(Document):
-    """Machine and libraries of a measurement: what stays as it is while it runs."""
+    """Machine and libraries of a measurement: what stays as it is while it runs.
+
+    Attributes:
+        python: None where none ran: the C++ programs timed.
+    """
 
     system: str
-    python: str
+    python: str | None
     cpu: Cpu
     memory: int
     gpus: tuple[GpuDescription, ...]

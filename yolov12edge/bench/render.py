@@ -137,7 +137,8 @@ def _where(report: BenchReport) -> Text:
         lines.append(f"{environment.jetson.model}, power mode {environment.jetson.power_mode}")
     lines += [line for line in (_clocks(report.before, report.after), _calls(report)) if line]
     versions = {f"{timing.runtime} {timing.version}" for timing in report.artifacts}
-    lines.append(", ".join(sorted(versions)) + f", Python {environment.python}")
+    made_by = f"Python {environment.python}" if environment.python else "C++, without Python"
+    lines.append(", ".join([*sorted(versions), made_by]))
     sensors = {timing.window.sensor for timing in report.artifacts if timing.window}
     lines += [f"power: {sensor}" for sensor in sorted(filter(None, sensors))]
     return Text("\n".join(lines), "dim")

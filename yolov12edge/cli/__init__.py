@@ -15,6 +15,7 @@ from yolov12edge.cli import (
     bench,
     build,
     bundle,
+    deploy,
     doctor,
     export,
     inspect,
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "inspect": inspect.command,
     "report": report.command,
     "bundle": bundle.command,
+    "deploy": deploy.command,
     "targets": targets.command,
     "doctor": doctor.command,
 }

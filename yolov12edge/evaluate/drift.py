@@ -102,7 +102,7 @@ def measure_drifts(
     """`measure_drift` of several artifacts, with one pass of the reference for all of them."""
     gate = gate or Gate()
     reference_letterbox = reference_letterbox or Letterbox(*reference.input_shape[2:])
-    labels = _labels_by_image(images, dataset)
+    labels = labels_by_image(images, dataset)
     for candidate in candidates:
         _check(reference, candidate.runner, images, dataset)
     if gate.metric == "map" and labels is None:
@@ -190,7 +190,12 @@ class _Side:
             )
 
 
-def _labels_by_image(images: Sequence[Path], dataset: Dataset | None) -> dict[Path, Labels] | None:
+def labels_by_image(images: Sequence[Path], dataset: Dataset | None) -> dict[Path, Labels] | None:
+    """The labels of each image; None without any.
+
+    Raises:
+        DataError: an image is not in the data set.
+    """
     if dataset is None or dataset.labels is None:
         return None
     labels = dict(zip(dataset.images, dataset.labels, strict=True))

@@ -67,6 +67,10 @@ class DriftMeter:
         if on_equal_input is not None and np.isfinite([reference, on_equal_input]).all():
             self._tensors.add(reference, on_equal_input)
 
+    def add_nonfinite(self) -> None:
+        """One image whose output held NaN or infinity, where the output itself is not here."""
+        self._nonfinite += 1
+
     def add_detections(
         self,
         path: Path,

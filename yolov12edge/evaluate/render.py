@@ -44,7 +44,11 @@ def _verdict(report: DriftReport) -> list[Text]:
         low, high = report.drop_interval
         drop += f" (95% interval {_percent(low)} to {_percent(high)})"
     lines[0].append(f"  {drop}, gate {_percent(gate.max_drop)}", style="not bold default")
-    judge = f"judged by {report.judge.runtime} {report.judge.version} on {report.images} images"
+    images = f"{report.images} images"
+    if report.spread_over is not None:
+        images = f"{report.images} of {report.spread_over} images"
+    where = f" on {report.judge.device}," if report.judge.device is not None else ""
+    judge = f"judged by {report.judge.runtime} {report.judge.version}{where} on {images}"
     lines.append(
         Text(
             f"        matched {_percent(report.matched)}, gate "

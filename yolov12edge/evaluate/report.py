@@ -41,10 +41,15 @@ class GateResult(Document):
 
 
 class RuntimeVersion(Document):
-    """What ran a model."""
+    """What ran a model.
+
+    Attributes:
+        device: the machine that it ran on; None for the one that wrote the report.
+    """
 
     runtime: str
     version: str
+    device: str | None = None
 
 
 class TensorError(Document):
@@ -145,6 +150,7 @@ class DriftReport(Document):
 
     Attributes:
         images: how many were run.
+        spread_over: how many the set has that they were taken from, evenly; None for all of them.
         objects: labelled objects in them; None without labels.
         map_reference, map_artifact, map50_reference, map50_artifact: against the labels.
         self_map, self_map50: of the artifact, with the reference's detections above the truth
@@ -171,6 +177,7 @@ class DriftReport(Document):
 
     schema_version: Literal[1] = 1
     images: int
+    spread_over: int | None = None
     objects: int | None
     map_reference: float | None
     map_artifact: float | None

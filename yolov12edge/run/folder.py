@@ -15,6 +15,8 @@ from yolov12edge.run.names import (
     ARTIFACT_PREFERENCE,
     BENCH_FILE,
     CALIBRATION_FILE,
+    DEVICE_FILE,
+    DEVICES_FOLDER,
     DRIFT_FILE,
     GOLDEN_FILE,
     MANIFEST_FILE,
@@ -63,6 +65,10 @@ class RunFolder:
     def bench(self) -> Path:
         """What was timed."""
         return self.path / BENCH_FILE
+
+    def device(self, name: str) -> Path:
+        """What came back from a device."""
+        return self.path / DEVICES_FOLDER / name
 
     @property
     def report(self) -> Path:
@@ -117,6 +123,11 @@ def _move_into_place(stage: Path, final: Path) -> None:
     for name in OWN_FILES:
         if name not in staged:
             (final / name).unlink(missing_ok=True)
+    # What devices said was about the run that goes.
+    for record in (final / DEVICES_FOLDER).glob(f"*/{DEVICE_FILE}"):
+        shutil.rmtree(record.parent)
+    with contextlib.suppress(OSError):
+        (final / DEVICES_FOLDER).rmdir()
     for name in sorted(staged, key=lambda name: name == MANIFEST_FILE):
         (stage / name).replace(final / name)
     stage.rmdir()

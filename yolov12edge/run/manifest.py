@@ -14,7 +14,7 @@ from yolov12edge.documents import OpenDocument
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.files import sha256_file, write_json
 from yolov12edge.run.facts import TooLargeError, read_document
-from yolov12edge.run.names import MANIFEST_FILE
+from yolov12edge.run.names import DEVICES_FOLDER, MANIFEST_FILE
 
 LIBRARIES = (
     "torch",
@@ -175,6 +175,33 @@ class AccuracySection(OpenDocument):
     passed: bool
 
 
+class DeviceSection(OpenDocument):
+    """A device that the run was deployed to; more in its folder, see docs/deploy.md.
+
+    Attributes:
+        host: as ssh was given it.
+        title: the machine in words.
+        runtime: what ran there, with its version.
+        passed: it was built, tested and, where there were images, judged there, and all passed.
+        failure: what did not, in one line.
+        accuracy: what the device's own detections came to; None where they were not judged.
+        attention: how many blocks its plan has fused; None where there is no plan or no record.
+        int8: whether INT8 earned its keep there, in words; None where it was not timed.
+        plan: the plan that was built there; None where nothing is built.
+    """
+
+    host: str
+    title: str
+    runtime: str | None = None
+    created: str
+    passed: bool
+    failure: str | None = None
+    accuracy: AccuracySection | None = None
+    attention: str | None = None
+    int8: str | None = None
+    plan: EngineSection | None = None
+
+
 class SourceSection(OpenDocument):
     """The checkpoint."""
 
@@ -216,6 +243,9 @@ class Manifest(OpenDocument):
     verified: bool
     accuracy: dict[str, AccuracySection] = Field(
         default={}, description="of every ONNX file that was judged"
+    )
+    devices: dict[str, DeviceSection] = Field(
+        default={}, description="that `deploy` brought it to, by name"
     )
     files: dict[str, str]
     source: SourceSection
@@ -261,13 +291,23 @@ def changed_files(folder: Path, manifest: Manifest) -> dict[str, str]:
     problems = {}
     for name, digest in manifest.files.items():
         path = folder / name
-        if Path(name).name != name or path.is_symlink():
+        if not _inside(folder, name):
             problems[name] = "outside the folder"
         elif not path.is_file():
             problems[name] = "missing"
         elif sha256_file(path) != digest:
             problems[name] = "changed"
     return problems
+
+
+def _inside(folder: Path, name: str) -> bool:
+    """Whether a name is that of a file of the folder, or of a device's in it, and no link."""
+    parts = name.split("/")
+    of_device = len(parts) == 3 and parts[0] == DEVICES_FOLDER
+    if not (len(parts) == 1 or of_device) or any(part in ("", ".", "..") for part in parts):
+        return False
+    ways = [folder.joinpath(*parts[: count + 1]) for count in range(len(parts))]
+    return Path(name).as_posix() == name and not any(way.is_symlink() for way in ways)
 
 
 def tool_section() -> ToolSection:

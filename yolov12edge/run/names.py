@@ -16,6 +16,9 @@ GOLDEN_FILE = "golden.npz"
 DRIFT_FILE = "drift.json"
 BENCH_FILE = "bench.json"
 REPORT_FILE = "report.html"
+# What `deploy` brings back from each device, in a folder of the device's name.
+DEVICES_FOLDER = "devices"
+DEVICE_FILE = "device.json"
 
 # What stands beside a plan, by what its name is continued with: engine.plan.json describes a plan
 # that has no run folder, engine.plan.layers.json is what its builder made of the network, and

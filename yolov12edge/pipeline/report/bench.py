@@ -178,8 +178,9 @@ def _environment(bench: BenchReport) -> Fields:
         )
         rows.append(("GPU calls", ", ".join(words)))
     libraries = ", ".join(f"{name} {text}" for name, text in environment.libraries.items())
+    made_by = f"Python {environment.python}" if environment.python else "C++, without Python"
     rows += [
-        ("system", f"{environment.system}, Python {environment.python}"),
+        ("system", f"{environment.system}, {made_by}"),
         ("libraries", libraries),
     ]
     return Fields(tuple(rows))

@@ -193,8 +193,13 @@ def find_reference(artifact: Path, weights: Path | None) -> Detector:
         UsageError: neither is there.
         CheckpointError: the recorded checkpoint has changed since.
     """
+    return load_model(reference_path(artifact, weights))
+
+
+def reference_path(artifact: Path, weights: Path | None) -> Path:
+    """The file of `find_reference`."""
     if weights is not None:
-        return load_model(weights)
+        return weights
     if not (artifact.parent / MANIFEST_FILE).is_file():
         raise UsageError(
             f"{artifact} has no {MANIFEST_FILE} beside it, so its checkpoint is unknown",
@@ -212,7 +217,7 @@ def find_reference(artifact: Path, weights: Path | None) -> Detector:
             f"{path} is not the checkpoint that {artifact.name} was made of: its bytes changed",
             "restore it, or pass another one with --weights FILE",
         )
-    return load_model(path)
+    return path
 
 
 def made_for_vnni(artifact: Path) -> bool:

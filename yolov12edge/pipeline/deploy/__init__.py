@@ -1,0 +1,1 @@
+"""A run folder onto a device: built, tested, judged and timed there."""

@@ -37,7 +37,13 @@ def command(
     fp32: Annotated[bool, typer.Option("--fp32", help="Keep FP32.")] = False,
     target: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(metavar="NAME", help="Recipe to follow; see `yolov12edge targets`."),
+        typer.Option(metavar="NAME", help="Recipe to follow, or auto; see `yolov12edge targets`."),
+    ] = None,
+    probe: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            metavar="FILE", help="A device that `deploy --probe-only` saw; auto is for that one."
+        ),
     ] = None,
     calib: Annotated[
         Optional[Path],  # noqa: UP045
@@ -116,6 +122,7 @@ def command(
         swap_attention=not no_swap_attention,
         fresh=fresh,
         require_fused=require_fused,
+        probe=probe,
     )
     with output.tracker() as progress:
         outcome = export_run(request, output, progress)

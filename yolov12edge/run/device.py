@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from yolov12edge.documents import OpenDocument
 from yolov12edge.errors import UnsupportedError, UsageError
+from yolov12edge.run.manifest import DeviceSection
 from yolov12edge.run.recipe import Recipe
 
 MOST_BYTES = 1 << 20
@@ -96,6 +97,45 @@ class DeviceProbe(OpenDocument):
     def to_json(self) -> str:
         """The content of device.json."""
         return self.model_dump_json(indent=2) + "\n"
+
+
+class Stage(OpenDocument):
+    """A step of a deploy.
+
+    Attributes:
+        outcome: in one line, for people.
+        seconds: it took, as seen from here; None where nobody looked.
+        again: an earlier deploy had done it, and it was not repeated.
+        passed: None where it decides nothing.
+    """
+
+    name: str
+    outcome: str
+    seconds: float | None = None
+    again: bool = False
+    passed: bool | None = None
+
+
+class DeviceRecord(OpenDocument):
+    """device.json: what a deploy did on a device, and what that device is.
+
+    Attributes:
+        host, folder: where it worked.
+        target: the recipe that the run was exported for.
+        doubts: where the device is not what the target was made for.
+        stages: in their order.
+        section: as in the manifest.
+    """
+
+    schema_version: Literal[1] = 1
+    host: str
+    folder: str
+    target: str
+    created: str
+    probe: DeviceProbe
+    doubts: tuple[str, ...] = ()
+    stages: tuple[Stage, ...] = ()
+    section: DeviceSection
 
 
 def new_probe(told: dict[str, str]) -> DeviceProbe:

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 
 from yolov12edge.errors import ExportError
 from yolov12edge.pipeline.deploy.payload import BUILD, BUNDLE, Payload
-from yolov12edge.pipeline.deploy.record import Stage
 from yolov12edge.pipeline.deploy.workshop import Workshop
 from yolov12edge.remote.files import digest_of
-from yolov12edge.run.device import DeviceProbe
+from yolov12edge.run.device import DeviceProbe, Stage
 
 PROGRAMS = ("selftest", "evaluate", "bench")
 # A compiler takes about so much memory for one of the programs.

@@ -22,7 +22,7 @@ from yolov12edge.pipeline.deploy.plans import (
 )
 from yolov12edge.pipeline.deploy.probe import ask_probe
 from yolov12edge.pipeline.deploy.proof import judge, self_test, time_models
-from yolov12edge.pipeline.deploy.record import DeviceRecord, Stage, size_text, staged
+from yolov12edge.pipeline.deploy.record import size_text, staged
 from yolov12edge.pipeline.deploy.reference import Reference
 from yolov12edge.pipeline.deploy.request import DeployRequest
 from yolov12edge.pipeline.deploy.workshop import Workshop
@@ -31,7 +31,7 @@ from yolov12edge.remote import Address, Connection, ConnectionBroken
 from yolov12edge.remote.files import fetch, send
 from yolov12edge.remote.hold import Hold, this_side
 from yolov12edge.remote.steps import log_path
-from yolov12edge.run.device import DeviceProbe, doubts, obstacles
+from yolov12edge.run.device import DeviceProbe, DeviceRecord, Stage, doubts, obstacles
 from yolov12edge.run.manifest import DeviceSection, EngineSection, now
 from yolov12edge.run.names import BENCH_FILE, DRIFT_FILE, PLAN_BACKENDS, PLAN_FILE
 from yolov12edge.run.recipe import Recipe

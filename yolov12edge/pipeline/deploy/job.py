@@ -16,11 +16,11 @@ from yolov12edge.files import check_writable, write_bytes
 from yolov12edge.pipeline.deploy.device import DeviceJob
 from yolov12edge.pipeline.deploy.payload import Payload, gather
 from yolov12edge.pipeline.deploy.probe import ask_probe
-from yolov12edge.pipeline.deploy.record import DeviceRecord, keep
+from yolov12edge.pipeline.deploy.record import keep
 from yolov12edge.pipeline.deploy.reference import Reference
 from yolov12edge.pipeline.deploy.request import DeployRequest
 from yolov12edge.remote import Address, Connection
-from yolov12edge.run.device import DeviceProbe
+from yolov12edge.run.device import DeviceProbe, DeviceRecord
 from yolov12edge.run.manifest import read_manifest
 from yolov12edge.run.names import DEVICES_FOLDER, MANIFEST_FILE
 from yolov12edge.run.recipe import Recipe, load_recipe

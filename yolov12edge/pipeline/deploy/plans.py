@@ -16,11 +16,10 @@ from yolov12edge.engine.trtexec import build_words, failure
 from yolov12edge.errors import CheckpointError, ExportError
 from yolov12edge.files import readable_size, sha256_file, write_json
 from yolov12edge.pipeline.deploy.payload import OUT, RIVAL, Model, Payload
-from yolov12edge.pipeline.deploy.record import Stage
 from yolov12edge.pipeline.deploy.request import DeployRequest
 from yolov12edge.pipeline.deploy.workshop import Workshop
 from yolov12edge.remote.files import digest_of
-from yolov12edge.run.device import DeviceProbe
+from yolov12edge.run.device import DeviceProbe, Stage
 from yolov12edge.run.manifest import EngineSection
 from yolov12edge.run.names import LAYERS_SUFFIX, PLAN_FILE, SIDECAR_SUFFIX
 from yolov12edge.run.recipe import BuildChoice, Recipe

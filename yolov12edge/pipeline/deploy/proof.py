@@ -17,15 +17,14 @@ from yolov12edge.pipeline.deploy.findings import (
     read_findings,
     split_runtime,
 )
-from yolov12edge.pipeline.deploy.payload import BUILD, JUDGE, LIST, OUT, Payload
+from yolov12edge.pipeline.deploy.payload import BUILD, BUNDLE, JUDGE, LIST, OUT, Payload
 from yolov12edge.pipeline.deploy.probe import ask_state
-from yolov12edge.pipeline.deploy.record import Stage
 from yolov12edge.pipeline.deploy.reference import Reference
 from yolov12edge.pipeline.deploy.request import DeployRequest
 from yolov12edge.pipeline.deploy.timing import MOST_BYTES, read_bench
 from yolov12edge.pipeline.deploy.workshop import Workshop
 from yolov12edge.remote.files import digest_of, fetch
-from yolov12edge.run.device import DeviceProbe
+from yolov12edge.run.device import DeviceProbe, Stage
 from yolov12edge.run.names import PLAN_BACKENDS, PLAN_FILE
 
 # The apps' exit codes: 10 and the number of a status, see docs/cpp.md.
@@ -49,7 +48,7 @@ def self_test(shop: Workshop, request: DeployRequest) -> None:
         GateFailed: the device computes something else than was recorded.
         EdgeError: it could not run; the family tells why.
     """
-    script = shlex.join([f"{BUILD}/selftest", *_threads(request)])
+    script = shlex.join(_program("selftest", request))
     result, seconds = shop.run("selftest", "self-test", _once(), script)
     said = [line for line in result.lines if line.strip()]
     last = said[-1].strip() if said else ""
@@ -62,7 +61,12 @@ def self_test(shop: Workshop, request: DeployRequest) -> None:
         )
         return
     shop.done(
-        Stage(name="selftest", outcome=f"self-test failed: {last}", seconds=seconds, passed=False)
+        Stage(
+            name="selftest",
+            outcome=f"self-test failed: {last.removeprefix('FAILED: ')}",
+            seconds=seconds,
+            passed=False,
+        )
     )
     if result.code == 1:
         first = next((line.strip() for line in said if "difference" in line), last)
@@ -95,7 +99,7 @@ def judge(
     pictures, backend = payload.pictures, payload.manifest.target.backend
     assert pictures is not None
     done = _findings_file(payload, pictures.digest, probe)
-    words = [f"{BUILD}/evaluate", "--list", f"{JUDGE}/{LIST}", "--out", done, *_threads(request)]
+    words = [*_program("evaluate", request), "--list", f"{JUDGE}/{LIST}", "--out", done]
     script = f"mkdir -p {OUT}\n" + shlex.join(words)
     label = "detecting on the pictures"
     result, seconds = shop.run("evaluate", label, _once(), script)
@@ -149,7 +153,7 @@ def time_models(
     """
     backend = payload.manifest.target.backend
     before, _ = ask_state(shop.connection)
-    words = [f"{BUILD}/bench", "--duration", str(request.seconds), *_threads(request)]
+    words = [*_program("bench", request), "--duration", str(request.seconds)]
     rival = payload.rival
     if rival is not None:
         words += ["--against", rival.folder]
@@ -186,8 +190,9 @@ def _findings_file(payload: Payload, pictures: str, probe: DeviceProbe) -> str:
     return f"{OUT}/found-{digest_of(parts)[:16]}.jsonl"
 
 
-def _threads(request: DeployRequest) -> list[str]:
-    return ["--threads", str(request.threads)] if request.threads else []
+def _program(name: str, request: DeployRequest) -> list[str]:
+    threads = ["--threads", str(request.threads)] if request.threads else []
+    return [f"{BUILD}/{name}", "--bundle", BUNDLE, *threads]
 
 
 def _once() -> str:

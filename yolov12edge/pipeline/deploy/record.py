@@ -10,54 +10,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
-from yolov12edge.documents import OpenDocument
 from yolov12edge.files import readable_size, sha256_file, write_bytes
 from yolov12edge.interrupts import interrupts_held
-from yolov12edge.run.device import DeviceProbe
+from yolov12edge.run.device import DeviceRecord
 from yolov12edge.run.folder import RunFolder
-from yolov12edge.run.manifest import DeviceSection, read_manifest
+from yolov12edge.run.manifest import read_manifest
 from yolov12edge.run.names import DEVICE_FILE, DEVICES_FOLDER
-
-
-class Stage(OpenDocument):
-    """A step of a deploy.
-
-    Attributes:
-        outcome: in one line, for people.
-        seconds: it took, as seen from here; None where nobody looked.
-        again: an earlier deploy had done it, and it was not repeated.
-        passed: None where it decides nothing.
-    """
-
-    name: str
-    outcome: str
-    seconds: float | None = None
-    again: bool = False
-    passed: bool | None = None
-
-
-class DeviceRecord(OpenDocument):
-    """device.json: what a deploy did on a device, and what that device is.
-
-    Attributes:
-        host, folder: where it worked.
-        target: the recipe that the run was exported for.
-        doubts: where the device is not what the target was made for.
-        stages: in their order.
-        section: as in the manifest.
-    """
-
-    schema_version: Literal[1] = 1
-    host: str
-    folder: str
-    target: str
-    created: str
-    probe: DeviceProbe
-    doubts: tuple[str, ...] = ()
-    stages: tuple[Stage, ...] = ()
-    section: DeviceSection
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from yolov12edge.pipeline.deploy.job import DeployOutcome, DeviceOutcome
-from yolov12edge.pipeline.deploy.record import DeviceRecord, Stage, size_text
-from yolov12edge.run.device import DeviceProbe, target_for
+from yolov12edge.pipeline.deploy.record import size_text
+from yolov12edge.run.device import DeviceProbe, DeviceRecord, Stage, target_for
 from yolov12edge.run.names import DEVICES_FOLDER
 from yolov12edge.tables import add_numbers, new_fields, new_table, spaced
 
@@ -21,20 +21,26 @@ def render_deploy(outcome: DeployOutcome) -> RenderableType:
     parts: list[RenderableType] = [
         _device(one, one.record) for one in outcome.devices if one.record is not None
     ]
-    lines = Text()
+    return spaced([*parts, _verdicts(outcome)])
+
+
+def _verdicts(outcome: DeployOutcome) -> Table:
+    """A word for each device, and why, or where to look."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for one in outcome.devices:
         good = one.error is None
-        lines.append("PASSED  " if good else "FAILED  ", "bold green" if good else "bold red")
-        lines.append(f"{one.name}: ")
+        word = Text("PASSED" if good else "FAILED", "bold green" if good else "bold red")
+        text = Text(f"{one.name}: ")
         if one.error is not None:
-            lines.append(one.error.message)
+            text = Text(one.error.message)
         elif one.record is not None:
-            lines.append(_proof(one.record))
+            text.append(_proof(one.record))
+        table.add_row(word, text)
         if one.record is not None:
-            lines.append(f"\n        {outcome.run / DEVICES_FOLDER / one.name}")
-        lines.append("\n")
-    lines.rstrip()
-    return spaced([*parts, lines])
+            table.add_row("", str(outcome.run / DEVICES_FOLDER / one.name))
+    return table
 
 
 def _device(one: DeviceOutcome, record: DeviceRecord) -> Table:

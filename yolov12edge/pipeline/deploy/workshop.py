@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from yolov12edge.pipeline.deploy.record import Stage
 from yolov12edge.remote import Connection
 from yolov12edge.remote.steps import StepResult, forget_step, run_step, stop_step
+from yolov12edge.run.device import Stage
 from yolov12edge.voice import Progress, Voice
 
 _PERCENT = re.compile(r"^\[ *(\d{1,3})%\]")

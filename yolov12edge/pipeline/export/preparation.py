@@ -18,11 +18,13 @@ from yolov12edge.pipeline.export.target import default_target
 from yolov12edge.pipeline.images.coco import fetch_coco_images
 from yolov12edge.pipeline.images.sets import ImageSets, gather_images
 from yolov12edge.pipeline.stages.fp16 import FP16_IMAGES
+from yolov12edge.run.device import doubts, read_probe, target_for
 from yolov12edge.run.form import GraphForm
 from yolov12edge.run.recipe import Precision, Recipe, load_recipe
 from yolov12edge.voice import Progress, Voice
 
 DEFAULT_IMAGE_SIZE = 640
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def prepare(request: ExportRequest, voice: Voice, progress: Progress) -> ExportJ
     Raises:
         EdgeError: it cannot be carried out; nothing was written.
     """
-    recipe, why = _choose_target(request.target)
+    recipe, why = _choose_target(request.target, request.probe, voice)
     voice.info(f"target {recipe.name}: {why}")
     precision = _choose_precision(request.precision, recipe)
     load_onnxruntime()  # the export is checked in it: better missed now than after the work
@@ -91,11 +93,15 @@ def prepare(request: ExportRequest, voice: Voice, progress: Progress) -> ExportJ
     return ExportJob(request, recipe, precision, batch, checkpoint, detector, options, images)
 
 
-def _choose_target(name: str | None) -> tuple[Recipe, str]:
-    if name is not None:
+def _choose_target(name: str | None, saved: Path | None, voice: Voice) -> tuple[Recipe, str]:
+    """The recipe, and why; a named one is held against the device that was probed."""
+    probe = read_probe(saved) if saved is not None else None
+    if name is not None and name != AUTO:
         recipe = load_recipe(name)
+        for line in doubts(recipe, probe) if probe is not None else ():
+            voice.warn(line)
         return recipe, recipe.title
-    chosen, why = default_target()
+    chosen, why = default_target() if probe is None else target_for(probe)
     return load_recipe(chosen), why
 
 

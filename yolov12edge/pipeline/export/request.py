@@ -22,6 +22,8 @@ class ExportRequest:
         keep_float: blocks that INT8 leaves in float.
         data: data.yaml whose val split judges the result.
         build, verify, bench: whether to run these stages.
+        target: a recipe; "auto" for the one that serves the device of `probe`, or this machine.
+        probe: a device that was probed with `deploy --probe-only`.
         fresh: take nothing that an earlier run worked out.
         require_fused: fail where an attention block of the engine is not one kernel.
     """
@@ -47,3 +49,4 @@ class ExportRequest:
     swap_attention: bool = True
     fresh: bool = False
     require_fused: bool = False
+    probe: Path | None = None

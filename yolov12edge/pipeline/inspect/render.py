@@ -18,6 +18,7 @@ from yolov12edge.pipeline.inspect.checkpoint import CheckpointInspection
 from yolov12edge.pipeline.inspect.onnx import OnnxInspection, TensorSummary
 from yolov12edge.pipeline.inspect.plan import PlanInspection
 from yolov12edge.pipeline.inspect.render_engine import render_engine
+from yolov12edge.run.manifest import DeviceSection
 from yolov12edge.runtime.plan_origin import TITLES
 from yolov12edge.tables import add_numbers, new_fields, new_table, spaced
 
@@ -132,6 +133,7 @@ def _run(found: RunInspection) -> RenderableType:
             "engine": built,
             "checkpoint": ", ".join(filter(None, (source.file, source.form, source.license))),
             "verified": "yes, the drift gate passed" if manifest.verified else "no",
+            "devices": "\n".join(_device(*one) for one in manifest.devices.items()),
         },
     )
     parts: list[RenderableType] = [facts, _files(found)]
@@ -140,6 +142,13 @@ def _run(found: RunInspection) -> RenderableType:
     elif found.engine_reason:
         parts.append(Text(f"layers: {found.engine_reason}"))
     return spaced(parts)
+
+
+def _device(name: str, device: DeviceSection) -> str:
+    told = [f"{name}: {'passed' if device.passed else 'FAILED'} on {device.created[:10]}"]
+    plan = device.plan and f"{device.plan.file}, {readable_size(device.plan.bytes)}"
+    told += filter(None, (device.runtime, device.failure, plan, device.attention, device.int8))
+    return "; ".join(told)
 
 
 def _files(found: RunInspection) -> Table:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,9 +15,13 @@ from yolov12edge.bench import BenchReport
 from yolov12edge.errors import CheckpointError, UsageError
 from yolov12edge.evaluate import DriftReport
 from yolov12edge.pipeline.inspect.artifact import RunInspection, inspect_run
+from yolov12edge.run.device import DeviceRecord
 from yolov12edge.run.folder import RunFolder
 from yolov12edge.run.manifest import Manifest
 from yolov12edge.run.names import (
+    BENCH_FILE,
+    DEVICE_FILE,
+    DRIFT_FILE,
     PLAN_SUFFIXES,
 )
 from yolov12edge.runtime.open import RUNTIMES
@@ -53,11 +58,21 @@ class CalibrationList(BaseModel):
 
 
 @dataclass(frozen=True)
+class DeviceDocuments:
+    """What came back from a device; None for what did not."""
+
+    record: DeviceRecord | None
+    drift: DriftReport | None
+    bench: BenchReport | None
+
+
+@dataclass(frozen=True)
 class RunDocuments:
     """What a run folder says; None for what was not measured.
 
     Attributes:
         inspection: the manifest, and the state of every file that it names.
+        devices: that the run was deployed to, by name.
     """
 
     folder: Path
@@ -65,6 +80,7 @@ class RunDocuments:
     drift: DriftReport | None
     bench: BenchReport | None
     calibration: CalibrationList | None
+    devices: Mapping[str, DeviceDocuments] = field(default_factory=dict)
 
     @property
     def manifest(self) -> Manifest:
@@ -110,6 +126,18 @@ def read_run(folder: Path) -> RunDocuments:
         _read(run.drift, DriftReport),
         _read(run.bench, BenchReport),
         _read(run.calibration, CalibrationList),
+        {name: _device(run, name) for name in inspection.manifest.devices},
+    )
+
+
+def _device(run: RunFolder, name: str) -> DeviceDocuments:
+    folder = run.device(name)
+    if Path(name).name != name or folder.is_symlink() or folder.parent.is_symlink():
+        return DeviceDocuments(None, None, None)
+    return DeviceDocuments(
+        _read(folder / DEVICE_FILE, DeviceRecord),
+        _read(folder / DRIFT_FILE, DriftReport),
+        _read(folder / BENCH_FILE, BenchReport),
     )
 
 

@@ -13,6 +13,7 @@ from yolov12edge.errors import EdgeError, UsageError
 from yolov12edge.files import check_writable, write_bytes
 from yolov12edge.page import Note, Page, Section, render_page
 from yolov12edge.pipeline.report.bench import bench_section
+from yolov12edge.pipeline.report.devices import device_sections
 from yolov12edge.pipeline.report.documents import RunDocuments, read_run
 from yolov12edge.pipeline.report.drift import comparison_section, drift_section
 from yolov12edge.pipeline.report.engine import engine_section
@@ -127,6 +128,7 @@ def build_page(run: RunDocuments, request: ReportRequest, progress: Progress = n
             precision_section(run),
             calibration_section(run),
             engine_section(run),
+            *device_sections(run),
             provenance_section(run),
         ),
         footer=f"Made by yolov12edge {__version__} report, {now()}, from {run.folder}",

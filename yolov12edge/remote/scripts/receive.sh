@@ -6,7 +6,8 @@ cd "$1"
 mkdir -p incoming
 if [ $# -eq 1 ]; then
     cd incoming
-    exec tar -xf -
+    # -m: as new as they are here, whatever the clocks say, so that make compiles what changed.
+    exec tar -xmf -
 fi
 case $2 in */*) mkdir -p "incoming/${2%/*}" ;; esac
 cat >>"incoming/$2"

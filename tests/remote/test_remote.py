@@ -127,7 +127,7 @@ def contents(folder: str) -> dict[str, int]:
     return {
         str(path.relative_to(folder)): path.stat().st_size
         for path in Path(folder).rglob("*")
-        if path.is_file()
+        if path.is_file() and ".deploy" not in path.parts
     }
 
 
@@ -209,13 +209,15 @@ def test_a_connection_that_breaks_is_made_again(
 
 
 def test_files_come_back_whole(open_connection: Connection, there: str, tmp_path: Path) -> None:
-    content = os.urandom(200_000)
-    (Path(there) / "plan.bin").write_bytes(content)
-    (tmp_path / ".plan.bin.part").write_bytes(content[:1000])
-    brought = fetch(open_connection, there, ["plan.bin", "absent"], tmp_path, 1 << 20)
-    assert brought == {"plan.bin": tmp_path / "plan.bin"}
-    assert (tmp_path / "plan.bin").read_bytes() == content
-    assert [path.name for path in tmp_path.iterdir()] == ["plan.bin"]
+    contents = {"plan.bin": os.urandom(3 << 20), "a.log": b"log\n\n", "b/log": b"", "c": b"x" * 9}
+    (Path(there) / "b").mkdir()
+    for name, content in contents.items():
+        (Path(there) / name).write_bytes(content)
+    (tmp_path / ".engine.plan.part").write_bytes(contents["plan.bin"][:1000])
+    names = {"plan.bin": "engine.plan", "a.log": "a.log", "absent": "x", "b/log": "b", "c": "c"}
+    brought = fetch(open_connection, there, names, tmp_path, 4 << 20)
+    assert {path: file.read_bytes() for path, file in brought.items()} == contents
+    assert {file.name for file in tmp_path.iterdir()} == {"engine.plan", "a.log", "b", "c"}
 
 
 def test_what_comes_back_is_bounded(
@@ -223,7 +225,7 @@ def test_what_comes_back_is_bounded(
 ) -> None:
     (Path(there) / "plan.bin").write_bytes(bytes(2000))
     with pytest.raises(TransferError, match="expected are 1000 at most"):
-        fetch(open_connection, there, ["plan.bin"], tmp_path, 1000)
+        fetch(open_connection, there, {"plan.bin": "plan.bin"}, tmp_path, 1000)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -243,6 +245,15 @@ def test_a_step_runs_once_for_a_key(open_connection: Connection, there: str) -> 
     assert (again.code, again.lines, again.again) == (0, ("one", "three"), True)
     assert (Path(there) / "count").read_text() == "two\n"
     assert not run_step(open_connection, there, "work", "other", script).again
+
+
+def test_a_step_whose_result_is_gone_is_done_again(open_connection: Connection, there: str) -> None:
+    script = "echo x >result"
+    for expected in (False, True):
+        done = run_step(open_connection, there, "work", "key", script, needs=["result"])
+        assert done.again == expected
+    (Path(there) / "result").unlink()
+    assert not run_step(open_connection, there, "work", "key", script, needs=["result"]).again
 
 
 def test_a_step_that_failed_is_tried_again(open_connection: Connection, there: str) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import io
 import re
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from yolov12edge.errors import UnsupportedError
 from yolov12edge.files import sha256_file
 from yolov12edge.remote.connection import Answer, Connection, persistently
 from yolov12edge.remote.processes import pieces
-from yolov12edge.remote.text import last_line
+from yolov12edge.remote.text import last_line, plain
 from yolov12edge.voice import Progress, no_progress
 
 ROOM = "yolov12edge.remote"
@@ -92,9 +92,12 @@ def send(
     persistently(connection, look)
     first, total = dict(missing), sum(one.size for one in files if one.path in missing)
     by_path = {one.path: one for one in files}
+    tries: list[int] = []
 
     def deliver() -> None:
-        look()
+        if tries:
+            look()
+        tries.append(1)
         label = f"{connection.address.host}: sending"
         counter = _Counter(progress, label, total)
         counter.add(total - sum(by_path[p].size - have for p, have in missing.items()))
@@ -111,6 +114,7 @@ def send(
         if not missing:
             return Sent(len(first), total)
         persistently(connection, deliver)
+        tries.clear()
         persistently(connection, look)
     name = next(iter(missing))
     raise TransferError(
@@ -123,16 +127,16 @@ def send(
 def fetch(
     connection: Connection,
     folder: str,
-    paths: Sequence[str],
+    paths: Mapping[str, str],
     target: Path,
     most: int,
     progress: Progress = no_progress,
 ) -> dict[str, Path]:
-    """Bring files back, those that are there, each under its last name.
+    """Bring files back, those that are there.
 
     Args:
         folder: on the other machine.
-        paths: below it.
+        paths: below it, each with the file's name here.
         target: a folder here that exists; nothing is written outside of it.
         most: bytes that all of them may have together.
         progress: called with (label, bytes done, bytes).
@@ -145,7 +149,7 @@ def fetch(
         ConnectionBroken: the connection broke and could not be made again.
     """
     host = connection.address.host
-    known = _look(connection, folder, paths)
+    known, small = _look(connection, folder, list(paths), most)
     total = sum(size for _, size in known.values())
     if total > most:
         raise TransferError(
@@ -155,8 +159,13 @@ def fetch(
     counter = _Counter(progress, f"{host}: bringing back", total)
     brought: dict[str, Path] = {}
     for path, (digest, size) in known.items():
-        part, final = target / f".{Path(path).name}.part", target / Path(path).name
-        _bring(connection, f"{folder}/{path}", part, size, counter)
+        part, final = target / f".{paths[path]}.part", target / paths[path]
+        if size <= LARGE:
+            part.write_bytes(small[:size])
+            small = small[size:]
+            counter.add(size)
+        else:
+            _bring(connection, f"{folder}/{path}", part, size, counter)
         if sha256_file(part) != digest:
             part.unlink()
             raise TransferError(
@@ -168,20 +177,26 @@ def fetch(
     return brought
 
 
-def _look(connection: Connection, folder: str, paths: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """SHA-256 and size of the files that are there."""
-    known: dict[str, tuple[str, int]] = {}
+def _look(
+    connection: Connection, folder: str, paths: Sequence[str], most: int
+) -> tuple[dict[str, tuple[str, int]], bytes]:
+    """SHA-256 and size of the files that are there; contents of the small ones, one by one."""
+    answers: list[Answer] = []
 
     def ask() -> None:
-        known.clear()
-        answer = connection.script(ROOM, "look.sh", [folder, *paths])
-        for line in answer.text.splitlines():
-            found = re.fullmatch(r"([0-9a-f]{64}) (\d{1,15}) (.+)", line)
-            if found and found[3] in paths:
-                known[found[3]] = (found[1], int(found[2]))
+        words = [folder, str(LARGE), *paths]
+        # A little more than expected: `fetch` then says what is too large.
+        answers.append(connection.script(ROOM, "bring.sh", words, most=2 * most + (1 << 20)))
+        _check(connection, answers[-1])
 
     persistently(connection, ask)
-    return known
+    head, _, small = answers[-1].output.partition(b"\n\n")
+    known: dict[str, tuple[str, int]] = {}
+    for line in plain(head).splitlines():
+        found = re.fullmatch(r"([0-9a-f]{64}) (\d{1,15}) (.+)", line)
+        if found and found[3] in paths:
+            known[found[3]] = (found[1], int(found[2]))
+    return known, small
 
 
 def _bring(connection: Connection, where: str, part: Path, size: int, counter: _Counter) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from yolov12edge.errors import EdgeError, UnsupportedError
@@ -43,44 +43,46 @@ def run_step(
     key: str,
     script: str,
     told: Callable[[str], None] = lambda line: None,
+    needs: Sequence[str] = (),
 ) -> StepResult:
     """Run a sh script in a folder there, or follow the one that runs there already.
 
-    A step is started once for a key. It goes on where the connection breaks; after a Ctrl-C it is
-    stopped there.
+    A step is started once for a key. It goes on where the connection breaks, and is followed again.
 
     Args:
         name: of the step, a word.
         key: what its result depends on; under the same key a step that ended well is not repeated.
         script: its commands.
         told: called with each line of its log, as plain text.
+        needs: files that it leaves; where one is gone it is repeated.
 
     Raises:
         UnsupportedError: it is gone without an exit code, as after a restart of that machine.
         ConnectionBroken: the connection broke and could not be made again; the step goes on.
         Interrupted: somebody stopped it.
     """
-    started = ""
-
-    def start() -> None:
-        nonlocal started
-        answer = _step(connection, "start", folder, name, key, script)
-        started = started or answer.text.strip()
-
-    persistently(connection, start)
     log = _Log(told)
+    state: dict[str, str] = {}
 
     def follow() -> None:
-        _step(connection, "follow", folder, name, str(log.size), sink=log.take)
+        words = ["run", folder, name, key, str(log.size), script, *needs]
+        answer = connection.script(ROOM, "step.sh", words, sink=log.take, most=MOST_LOG)
+        _check(connection, answer)
+        said = re.findall(r"^step (new|again|gone|done \d{1,3})$", answer.errors, re.MULTILINE)
+        state.setdefault("first", said[0] if said else "")
+        state["last"] = said[-1] if said else ""
 
-    try:
-        persistently(connection, follow)
-    except KeyboardInterrupt:
-        stop_step(connection, folder, name)
-        raise
+    persistently(connection, follow)
     log.end()
-    code = _code(connection, folder, name)
-    return StepResult(code, tuple(log.lines), started == "done")
+    found = re.fullmatch(r"done (\d{1,3})", state["last"])
+    if found is None:
+        host = connection.address.host
+        raise UnsupportedError(
+            f"{name} on {host} ended without an exit code: it was killed, or {host} restarted",
+            "if memory is short there, stop other programs; then run the same command again: "
+            "it goes on where it was",
+        )
+    return StepResult(int(found[1]), tuple(log.lines), state["first"] == "again")
 
 
 def stop_step(connection: Connection, folder: str, name: str) -> None:
@@ -89,45 +91,13 @@ def stop_step(connection: Connection, folder: str, name: str) -> None:
         connection.script(ROOM, "step.sh", ["stop", folder, name], timeout=15)
 
 
-def forget_step(connection: Connection, folder: str, name: str) -> None:
-    """Have a step done again, although it was done under the same key."""
-    persistently(connection, lambda: _forget(connection, folder, name))
-
-
-def _forget(connection: Connection, folder: str, name: str) -> None:
-    _step(connection, "forget", folder, name)
-
-
-def _code(connection: Connection, folder: str, name: str) -> int:
-    said = ""
-
-    def ask() -> None:
-        nonlocal said
-        said = _step(connection, "state", folder, name).text.strip()
-
-    persistently(connection, ask)
-    found = re.fullmatch(r"done (\d{1,3})", said)
-    if found is None:
-        host = connection.address.host
-        raise UnsupportedError(
-            f"{name} on {host} ended without an exit code: it was killed, or {host} restarted",
-            "if memory is short there, stop other programs; then run the same command again: "
-            "it goes on where it was",
-        )
-    return int(found[1])
-
-
-def _step(
-    connection: Connection, action: str, *words: str, sink: Callable[[bytes], None] | None = None
-) -> Answer:
-    answer = connection.script(ROOM, "step.sh", [action, *words], sink=sink, most=MOST_LOG)
+def _check(connection: Connection, answer: Answer) -> None:
     if answer.code:
         raise UnsupportedError(
             f"{connection.address.host} cannot keep its records: "
             + (last_line(answer.errors) or f"exit code {answer.code}"),
             "is the disk there full? Free some space, or name another folder with --to host:folder",
         )
-    return answer
 
 
 class _Log:

@@ -213,10 +213,10 @@ def obstacles(recipe_backend: str, probe: DeviceProbe) -> list[tuple[str, str]]:
     """What keeps a backend from running there: what is missing, and what to do, each in a line."""
     found = []
     host = probe.hostname
-    missing = {"tar", "sha256sum", "tail", "head"} - set(probe.tools)
+    missing = _TOOLS - set(probe.tools)
     if missing:
         names = ", ".join(sorted(missing))
-        found.append((f"{host} has no {names}", "sudo apt install coreutils tar"))
+        found.append((f"{host} has no {names}", "sudo apt install coreutils findutils mawk tar"))
     if recipe_backend == "tensorrt" and not probe.trtexec:
         found.append(
             (
@@ -258,6 +258,7 @@ def doubts(recipe: Recipe, probe: DeviceProbe) -> list[str]:
     return found
 
 
+_TOOLS = {"tar", "sha256sum", "tail", "head", "xargs", "awk"}
 _ARCHIVES = {
     "openvino": ("OpenVINO", "/opt/intel/openvino or ~/openvino"),
     "onnxruntime": ("ONNX Runtime", "/opt/onnxruntime or ~/onnxruntime"),

@@ -129,26 +129,31 @@ def test_a_changed_document_of_a_device_is_seen(
     fails(run(capsys, "inspect", folder), 4, f"devices/{NAME}/drift.json is not what")
 
 
-def test_onnx_runtime_on_two_devices_at_once(
-    run_folder: Path, box: Box, deploy: Deploy, tmp_path: Path
-) -> None:
-    """Two folders of one machine, which for a deploy are two devices."""
+def test_onnx_runtime(run_folder: Path, box: Box, deploy: Deploy, tmp_path: Path) -> None:
     retarget(run_folder, "cpu-onnxruntime", "onnxruntime", "fp32")
     root = onnxruntime_root(tmp_path / "ort")
-    words = box.words("--library", root, "--json", "--judge-images", 5, folder="ort 1")
-    outcome = deploy(run_folder, "--to", f"twin:{box.there('ort 2')}", *words)
+    outcome = deploy(
+        run_folder, *box.words("--library", root, "--judge-images", 5, "--clean", folder="ort")
+    )
     assert outcome.code == 0, outcome.err
-    devices = outcome.document["devices"]
-    assert set(devices) == {NAME, "twin"}
-    for name in devices:
-        report = DriftReport.model_validate(read(run_folder / "devices" / name / "drift.json"))
-        assert report.judge.runtime == "onnxruntime"
-        assert (report.images, report.spread_over) == (5, 12)
-        assert report.matched == 1
-        bench = read(run_folder / "devices" / name / "bench.json")
-        assert [one["name"] for one in bench["artifacts"]] == ["model.onnx"]
+    report = DriftReport.model_validate(read(run_folder / "devices" / NAME / "drift.json"))
+    assert report.judge.runtime == "onnxruntime"
+    assert (report.images, report.spread_over) == (5, 12)
+    assert report.matched == 1
+    bench = read(run_folder / "devices" / NAME / "bench.json")
+    assert [one["name"] for one in bench["artifacts"]] == ["model.onnx"]
+    assert not box.there("ort").exists()
+
+
+def test_two_devices_at_once(run_folder: Path, quick_box: Box, deploy: Deploy) -> None:
+    """Two folders of one machine, which for a deploy are two devices."""
+    words = quick_box.words("--json", "--no-bench", folder="one")
+    outcome = deploy(run_folder, "--to", f"twin:{quick_box.there('two')}", *words)
+    assert outcome.code == 0, outcome.err
+    assert set(outcome.document["devices"]) == {NAME, "twin"}
     manifest = read_manifest(run_folder)
     assert set(manifest.devices) == {NAME, "twin"}
+    assert all(device.passed for device in manifest.devices.values())
     assert changed_files(run_folder, manifest) == {}
 
 

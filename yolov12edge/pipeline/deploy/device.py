@@ -165,13 +165,8 @@ class DeviceJob:
             path.unlink()
         try:
             self._bring_plan(probe, found, stage)
-            logs = [log_path(name) for name in _LOGS]
-            for log in logs:
-                brought = fetch(
-                    self._connection, self.folder, [log], stage, _MOST_LOGS, self.progress
-                )
-                for file in brought.values():
-                    file.replace(stage / f"{Path(log).parent.name}.log")
+            logs = {log_path(name): f"{name}.log" for name in _LOGS}
+            fetch(self._connection, self.folder, logs, stage, _MOST_LOGS, self.progress)
         except EdgeError as error:
             if found.failure is None:
                 return error
@@ -187,7 +182,7 @@ class DeviceJob:
             return
         model, layers = built.model, layers_path(built.model)
         most = _PLAN_FACTOR * model.size + _PLAN_BASE
-        wanted = [model.plan, layers]
+        wanted = {model.plan: PLAN_FILE, layers: "layers.json"}
         brought = fetch(self._connection, self.folder, wanted, stage, most, self.progress)
         if model.plan not in brought:
             raise UnsupportedError(

@@ -120,6 +120,9 @@ def gather(request: DeployRequest, folder: Path, progress: Progress) -> Payload:
     run, manifest = RunFolder(request.run), read_manifest(request.run)
     bundle = folder / BUNDLE
     write_bundle(BundleRequest(request.run, bundle, request.images, request.data), progress)
+    # What earlier deploys found is nothing to the device, and would be another file each time.
+    document = _described(manifest, precision=manifest.precision.name)
+    write_json(bundle / "model" / MANIFEST_FILE, document.model_dump(mode="json"))
     files = [
         Outgoing.of(path, f"{BUNDLE}/{path.relative_to(bundle).as_posix()}")
         for path in sorted(bundle.rglob("*"))
@@ -153,19 +156,20 @@ def _write_rival(
     run: RunFolder, manifest: Manifest, precision: Precision, folder: Path
 ) -> list[Outgoing]:
     """A model folder with a manifest of its own, which the C++ programs read at run time."""
-    described = manifest.model_copy(
-        update={
-            "precision": manifest.precision.model_copy(update={"name": precision}),
-            "engine": None,
-            "devices": {},
-        }
-    )
+    described = _described(manifest, precision).model_copy(update={"engine": None})
     write_json(folder / MANIFEST_FILE, described.model_dump(mode="json"))
     onnx = run.onnx(precision)
     return [
         Outgoing.of(onnx, f"{RIVAL}/{onnx.name}"),
         Outgoing.of(folder / MANIFEST_FILE, f"{RIVAL}/{MANIFEST_FILE}"),
     ]
+
+
+def _described(manifest: Manifest, precision: Precision) -> Manifest:
+    """The manifest of a model folder on a device."""
+    files = {name: one for name, one in manifest.files.items() if "/" not in name}
+    named = manifest.precision.model_copy(update={"name": precision})
+    return manifest.model_copy(update={"precision": named, "files": files, "devices": {}})
 
 
 def _gather_pictures(request: DeployRequest, folder: Path, progress: Progress) -> Pictures | None:

@@ -9,7 +9,7 @@ from yolov12edge.bench.state import MachineState
 from yolov12edge.bench.tegrastats import parse_tegrastats
 from yolov12edge.errors import UnsupportedError
 from yolov12edge.remote import Connection
-from yolov12edge.remote.text import last_line
+from yolov12edge.remote.text import last_line, plain
 from yolov12edge.run.device import DeviceProbe, new_probe
 
 ROOM = "yolov12edge.pipeline.deploy"
@@ -38,10 +38,9 @@ def ask_probe(connection: Connection, folder: str, library: str | None) -> Devic
     return new_probe(_fields(lines))
 
 
-def ask_state(connection: Connection) -> tuple[MachineState, tuple[str, ...]]:
-    """Clocks, load and temperatures now, and the kernel's cooling devices that are at work."""
-    answer = connection.script(ROOM, "state.sh", timeout=_SECONDS)
-    told = _fields(answer.text.splitlines())
+def read_state(content: bytes) -> tuple[MachineState, tuple[str, ...]]:
+    """Clocks, load and temperatures as state.sh told them; cooling devices that were at work."""
+    told = _fields(plain(content).splitlines())
     zones = {
         name.removeprefix("zone "): float(value) / 1000
         for name, value in told.items()

@@ -18,11 +18,12 @@ from yolov12edge.pipeline.deploy.findings import (
     split_runtime,
 )
 from yolov12edge.pipeline.deploy.payload import BUILD, BUNDLE, JUDGE, LIST, OUT, Payload
-from yolov12edge.pipeline.deploy.probe import ask_state
+from yolov12edge.pipeline.deploy.probe import ROOM, read_state
 from yolov12edge.pipeline.deploy.reference import Reference
 from yolov12edge.pipeline.deploy.request import DeployRequest
 from yolov12edge.pipeline.deploy.timing import MOST_BYTES, read_bench
 from yolov12edge.pipeline.deploy.workshop import Workshop
+from yolov12edge.remote.connection import script_words
 from yolov12edge.remote.files import digest_of, fetch
 from yolov12edge.run.device import DeviceProbe, Stage
 from yolov12edge.run.names import PLAN_BACKENDS, PLAN_FILE
@@ -96,7 +97,7 @@ def judge(
     Raises:
         EdgeError: it could not run; what it found makes no sense.
     """
-    pictures, backend = payload.pictures, payload.manifest.target.backend
+    pictures = payload.pictures
     assert pictures is not None
     done = _findings_file(payload, pictures.digest, probe)
     words = [*_program("evaluate", request), "--list", f"{JUDGE}/{LIST}", "--out", done]
@@ -107,16 +108,36 @@ def judge(
         last = next((line for line in reversed(result.lines) if line.strip()), "")
         raise _status_error("evaluate", result.code, shop.name, last)
     most = (len(pictures.images) + 1) * MOST_BYTES_OF_A_PICTURE
-    brought = fetch(shop.connection, shop.folder, [done], stage, most, shop.progress)
-    if done not in brought:
-        raise UnsupportedError(
-            f"the detections of {shop.name} are gone", "does something clean up its disk?"
+    paths = {done: "found.jsonl"}
+    brought = fetch(shop.connection, shop.folder, paths, stage, most, shop.progress)
+    report = _judged(shop, payload, probe, reference, request, brought.get(done, stage / done))
+    shop.done(
+        Stage(
+            name="drift",
+            outcome=_drift_text(report),
+            seconds=seconds,
+            passed=report.gate.passed,
         )
-    names = [one.file.name for one in pictures.files[:-1]]
+    )
+    return report, f"{report.judge.runtime} {report.judge.version}"
+
+
+def _judged(
+    shop: Workshop,
+    payload: Payload,
+    probe: DeviceProbe,
+    reference: Reference,
+    request: DeployRequest,
+    found: Path,
+) -> DriftReport:
+    """The verdict on a file of detections."""
+    pictures = payload.pictures
+    assert pictures is not None
     truth = reference.truth()
-    text, findings = read_findings(brought[done], names, len(truth.names))
-    runtime, version = split_runtime(text, backend)
-    report = judge_findings(
+    names = [one.file.name for one in pictures.files[:-1]]
+    text, findings = read_findings(found, names, len(truth.names))
+    runtime, version = split_runtime(text, payload.manifest.target.backend)
+    return judge_findings(
         truth.findings,
         findings,
         pictures.images,
@@ -127,16 +148,6 @@ def judge(
         truth.made_by,
         RuntimeVersion(runtime=runtime, version=version, device=f"{shop.name} ({probe.title})"),
     ).model_copy(update={"spread_over": pictures.spread_over})
-    brought[done].unlink()
-    shop.done(
-        Stage(
-            name="drift",
-            outcome=_drift_text(report),
-            seconds=seconds,
-            passed=report.gate.passed,
-        )
-    )
-    return report, f"{runtime} {version}"
 
 
 def time_models(
@@ -152,19 +163,26 @@ def time_models(
         EdgeError: it could not run.
     """
     backend = payload.manifest.target.backend
-    before, _ = ask_state(shop.connection)
     words = [*_program("bench", request), "--duration", str(request.seconds)]
     rival = payload.rival
     if rival is not None:
         words += ["--against", rival.folder]
+    paths = {f"{OUT}/bench.json": "bench.json"}
+    paths |= {f"{OUT}/{moment}": moment for moment in ("before", "after")}
     out = f"{OUT}/bench.json"
-    script = f"set -e\nmkdir -p {OUT}\n{shlex.join(words)} >{out}.part\nmv -f {out}.part {out}"
+    state = shlex.join(script_words(ROOM, "state.sh"))
+    script = (
+        f"mkdir -p {OUT} && rm -f {' '.join(paths)}\n{state} >{OUT}/before\n"
+        f"{shlex.join(words)} >{out}.part || exit\nmv -f {out}.part {out}\n{state} >{OUT}/after"
+    )
     result, seconds = shop.run("bench", "timing", _once(), script)
-    after, cooling = ask_state(shop.connection)
     if result.code != 0:
         last = next((line for line in reversed(result.lines) if line.strip()), "")
         raise _status_error("bench", result.code, shop.name, last)
-    brought = fetch(shop.connection, shop.folder, [out], stage, MOST_BYTES, shop.progress)
+    brought = fetch(shop.connection, shop.folder, paths, stage, MOST_BYTES, shop.progress)
+    (before, _), (after, cooling) = (
+        read_state(brought[f"{OUT}/{moment}"].read_bytes()) for moment in ("before", "after")
+    )
     built = backend in PLAN_BACKENDS
     models = [(PLAN_FILE if built else payload.model.onnx, payload.model)]
     if rival is not None:

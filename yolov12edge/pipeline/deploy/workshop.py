@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from yolov12edge.remote import Connection
-from yolov12edge.remote.steps import StepResult, forget_step, run_step, stop_step
+from yolov12edge.remote.steps import StepResult, run_step, stop_step
 from yolov12edge.run.device import Stage
 from yolov12edge.voice import Progress, Voice
 
@@ -48,11 +47,11 @@ class Workshop:
         Returns:
             how it ended, and the seconds it took.
         """
-        if needs and not self.has(needs):
-            forget_step(self.connection, self.folder, name)
         started = time.perf_counter()
         self._running = name
-        result = run_step(self.connection, self.folder, name, key, script, self._teller(label))
+        result = run_step(
+            self.connection, self.folder, name, key, script, self._teller(label), needs
+        )
         self._running = None
         return result, time.perf_counter() - started
 
@@ -60,11 +59,6 @@ class Workshop:
         """End the step that runs, if one does."""
         if self._running is not None:
             stop_step(self.connection, self.folder, self._running)
-
-    def has(self, paths: Sequence[str]) -> bool:
-        """Whether all these files are there."""
-        tests = " && ".join(f"test -f {shlex.quote(f'{self.folder}/{path}')}" for path in paths)
-        return self.connection.run(["sh", "-c", tests]).code == 0
 
     def remove(self, paths: Sequence[str]) -> None:
         """Remove files and folders below this one."""

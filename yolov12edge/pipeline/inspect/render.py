@@ -146,8 +146,9 @@ def _run(found: RunInspection) -> RenderableType:
 
 def _device(name: str, device: DeviceSection) -> str:
     told = [f"{name}: {'passed' if device.passed else 'FAILED'} on {device.created[:10]}"]
-    plan = device.plan and f"{device.plan.file}, {readable_size(device.plan.bytes)}"
-    told += filter(None, (device.runtime, device.failure, plan, device.attention, device.int8))
+    plan = device.plan
+    size = f"{plan.file}, {readable_size(plan.bytes)}" if plan is not None else None
+    told += filter(None, (device.runtime, device.failure, size, device.attention, device.int8))
     return "; ".join(told)
 
 

@@ -1,10 +1,10 @@
 # A long step that outlives the connection: started once, followed from anywhere, stopped by name.
-#   step.sh start FOLDER NAME KEY SCRIPT   runs SCRIPT by sh in FOLDER; prints done, running, started
-#   step.sh follow FOLDER NAME OFFSET      its log from byte OFFSET on, until it ends
-#   step.sh state FOLDER NAME              prints "done CODE", "running" or "gone"
+#   step.sh run FOLDER NAME KEY OFFSET SCRIPT [FILE...]
+#       runs SCRIPT by sh in FOLDER, prints its log from byte OFFSET on until it ends, and on the
+#       error output "step again" or "step new", and in the end "step done CODE" or "step gone"
 #   step.sh stop FOLDER NAME
-#   step.sh forget FOLDER NAME             it is not done, whatever its key
-# A step that ended well under the same KEY is not run again.
+# A step that ended well under the same KEY, and whose FILEs are there, is not run again; one that
+# runs under it is followed.
 set -u
 action=$1 folder=$2 name=$3
 cd "$folder" || exit 73
@@ -35,13 +35,13 @@ state() {
     fi
 }
 
-pause() { sleep 0.2 2>/dev/null || sleep 1; }
+pause() { sleep 0.1 2>/dev/null || sleep 1; }
 
 stop() {
     if running; then
         # The step leads a session of its own; where it could not, its children are left to end.
         kill -s TERM -- "-$pid" 2>/dev/null || kill -s TERM "$pid" 2>/dev/null
-        for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
+        for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
             running || break
             pause
         done
@@ -50,18 +50,23 @@ stop() {
     rm -f "$place/process"
 }
 
-case $action in
-start)
-    key=$4 script=$5
-    if [ "$(cat "$place/key" 2>/dev/null)" = "$key" ]; then
-        case $(state) in
-        "done 0") echo "done"; exit 0 ;;
-        running) echo running; exit 0 ;;
-        esac
-    fi
+# Whether it need not be started; sets `again`.
+known() {
+    [ "$(cat "$place/key" 2>/dev/null)" = "$1" ] || return 1
+    shift
+    again=new
+    running && return 0
+    # It ended while the connection was broken.
+    if [ "$offset" -gt 0 ] && [ -f "$place/code" ]; then return 0; fi
+    [ "$(cat "$place/code" 2>/dev/null)" = 0 ] || return 1
+    for one; do [ -f "$one" ] || return 1; done
+    again=again
+}
+
+start() {
     stop
     rm -rf "$place" && mkdir -p "$place" || exit 73
-    printf '%s\n' "$key" >"$place/key" && printf '%s\n' "$script" >"$place/script" &&
+    printf '%s\n' "$1" >"$place/key" && printf '%s\n' "$2" >"$place/script" &&
         : >"$place/log" || exit 73
     # shellcheck disable=SC2016  # the inner shell expands these
     inner='
@@ -74,15 +79,15 @@ start)
     else
         nohup sh -c "$inner" "$place" "$boot" </dev/null >/dev/null 2>&1 &
     fi
-    for _ in 1 2 3 4 5 6 7 8 9 10; do
-        if [ -f "$place/process" ] || [ -f "$place/code" ]; then break; fi
+    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
+        if [ -f "$place/process" ] || [ -f "$place/code" ]; then return; fi
         pause
     done
-    [ -f "$place/process" ] || [ -f "$place/code" ] || exit 73
-    echo started
-    ;;
-follow)
-    offset=$4
+    exit 73
+}
+
+follow() {
+    offset=$1
     while :; do
         # Asked before the log is read: what a step wrote last is read after it ended.
         is=$(state)
@@ -94,9 +99,23 @@ follow)
         [ "$is" = running ] || break
         pause
     done
+    echo "step $is" >&2
+}
+
+case $action in
+run)
+    key=$4 offset=$5 script=$6
+    shift 6
+    again=new
+    if ! known "$key" "$@"; then
+        again=new
+        # A log that is read further belongs to a step that is gone: it is not started again.
+        if [ "$offset" -gt 0 ]; then echo "step gone" >&2; exit 0; fi
+        start "$key" "$script"
+    fi
+    echo "step $again" >&2
+    follow "$offset"
     ;;
-state) state ;;
 stop) stop ;;
-forget) rm -rf "$place" ;;
 *) exit 64 ;;
 esac

@@ -27,7 +27,8 @@ say system "$(sed -n 's/^PRETTY_NAME="\{0,1\}\([^"]*\)"\{0,1\}$/\1/p' /etc/os-re
 processor=$(field 'model name')
 [ -n "$processor" ] || { has lscpu && processor=$(lscpu 2>/dev/null | sed -n 's/^Model name:[[:space:]]*//p' | first); }
 say processor "$processor"
-say cores "$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)"
+# nproc counts what OMP_NUM_THREADS leaves, where that is set.
+say cores "$(unset OMP_NUM_THREADS OMP_THREAD_LIMIT; nproc 2>/dev/null || getconf _NPROCESSORS_ONLN)"
 features=$(field flags)
 say features "${features:-$(field Features)}"
 say memory_kib "$(kibibytes MemTotal)"
@@ -113,6 +114,6 @@ done
 has cmake && say cmake "$(cmake --version 2>/dev/null | sed -n 's/cmake version //p' | first)"
 if has make; then say make make; elif has ninja; then say make ninja; fi
 tools=
-for one in tar sha256sum setsid tail head; do if has "$one"; then tools="$tools $one"; fi; done
+for one in tar sha256sum setsid tail head xargs awk; do if has "$one"; then tools="$tools $one"; fi; done
 say tools "$tools"
 echo "yolov12edge-probe end"

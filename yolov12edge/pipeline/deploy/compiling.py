@@ -34,7 +34,7 @@ def compile_programs(
         "-DYOLOV12EDGE_CAPI=OFF",
         *_found(backend, probe, library),
     ]
-    compiling = ["cmake", "--build", BUILD, "--parallel", str(jobs)]
+    compiling = ["cmake", "--build", BUILD, "--parallel", str(jobs), "--target", "proof"]
     # A folder of another machine or runtime would be taken over with what it found then.
     script = "\n".join(
         [

@@ -28,7 +28,7 @@ from yolov12edge.pipeline.deploy.request import DeployRequest
 from yolov12edge.pipeline.deploy.workshop import Workshop
 from yolov12edge.pipeline.stages.verify import accuracy_of
 from yolov12edge.remote import Address, Connection, ConnectionBroken
-from yolov12edge.remote.files import fetch, send
+from yolov12edge.remote.files import TransferError, fetch, send
 from yolov12edge.remote.hold import Hold, this_side
 from yolov12edge.remote.steps import log_path
 from yolov12edge.run.device import DeviceProbe, DeviceRecord, Stage, doubts, obstacles
@@ -105,7 +105,8 @@ class DeviceJob:
             with Hold(self._connection, self.folder, this_side()):
                 try:
                     self._work(probe, found, stage)
-                except ConnectionBroken:
+                except (ConnectionBroken, TransferError):
+                    # Nothing was found out that is worth more than what an earlier deploy left.
                     raise
                 except Interrupted:
                     self._connection.revive()

@@ -65,7 +65,7 @@ _SIGNS: tuple[tuple[str, str], ...] = (
 )
 _OTHERWISE = "the whole log is in the device's folder of the run: trtexec.log"
 _ERROR = re.compile(r"^(?:\[[\d/:-]+\] )?\[E\] ?(?:\[TRT\] )?(.*)")
-_PLACE = re.compile(r"^(?:\d+: )?\[[\w:.~<>() ]+::\d+\] ?")
+_PLACE = re.compile(r"^(?:Error\[\d+\]: )?(?:\d+: )?(?:\[[\w:.~<>() ]+::\d+\] ?)?")
 
 
 def build_words(

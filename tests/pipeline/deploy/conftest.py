@@ -20,6 +20,8 @@ from tests.sshd import NAME, Device, running_device
 from yolov12edge.cli import main
 from yolov12edge.data.synthetic import make_scene
 from yolov12edge.files import sha256_file
+from yolov12edge.pipeline.bundle.job import Bundle, BundleRequest
+from yolov12edge.pipeline.deploy import payload
 from yolov12edge.remote import connection
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "docs/demo/workshop-n.safetensors"
@@ -99,6 +101,12 @@ class Box:
         words += ["--max-drop", "0.2", "--images", self.pictures, *more]
         return [str(word) for word in words]
 
+    def quick_words(self, folder: str, *more: object) -> list[str]:
+        """Words of a deploy that neither judges nor times."""
+        words = self.words("--no-bench", *more, folder=folder)
+        at = words.index("--images")
+        return [*words[:at], *words[at + 2 :]]
+
     def there(self, folder: str = "bccd 1") -> Path:
         """What a deploy left."""
         return self.device.root / folder
@@ -151,6 +159,17 @@ def quick_box(deployed: Path, box: Box, tmp_path_factory: pytest.TempPathFactory
     with running_device(folder, environment=QUICK) as device:
         script(device.bin / "cmake", CMAKE.format(programs=box.there() / "build"))
         yield Box(device, box.pictures, box.library)
+
+
+@pytest.fixture
+def known_bundle(deployed: Path, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bundle of the run is at hand; it is not recorded again for every test."""
+
+    def copied(request: BundleRequest, progress: object) -> Bundle:
+        shutil.copytree(box.there() / "bundle", request.out)
+        return Bundle(request.out, "openvino", "model.int8.onnx", False, None, 4, 4, "openvino")
+
+    monkeypatch.setattr(payload, "write_bundle", copied)
 
 
 def script(path: Path, text: str) -> None:

@@ -145,9 +145,10 @@ def test_onnx_runtime(run_folder: Path, box: Box, deploy: Deploy, tmp_path: Path
     assert not box.there("ort").exists()
 
 
+@pytest.mark.usefixtures("known_bundle")
 def test_two_devices_at_once(run_folder: Path, quick_box: Box, deploy: Deploy) -> None:
     """Two folders of one machine, which for a deploy are two devices."""
-    words = quick_box.words("--json", "--no-bench", folder="one")
+    words = quick_box.quick_words("one", "--json")
     outcome = deploy(run_folder, "--to", f"twin:{quick_box.there('two')}", *words)
     assert outcome.code == 0, outcome.err
     assert set(outcome.document["devices"]) == {NAME, "twin"}
@@ -157,13 +158,14 @@ def test_two_devices_at_once(run_folder: Path, quick_box: Box, deploy: Deploy) -
     assert changed_files(run_folder, manifest) == {}
 
 
+@pytest.mark.usefixtures("known_bundle")
 def test_what_is_left_there(run_folder: Path, quick_box: Box, deploy: Deploy) -> None:
-    assert deploy(run_folder, *quick_box.words("--quiet")).code == 0
-    there = quick_box.there()
+    assert deploy(run_folder, *quick_box.quick_words("left")).code == 0
+    there = quick_box.there("left")
     assert {path.name for path in there.iterdir() if path.name != ".deploy"} == {
         *("bundle", "rival", "build"),
     }
-    assert deploy(run_folder, *quick_box.words("--quiet", "--clean")).code == 0
+    assert deploy(run_folder, *quick_box.quick_words("left", "--clean")).code == 0
     assert not there.exists()
 
 
@@ -179,12 +181,11 @@ def test_a_new_export_removes_what_devices_said(
     assert (folder / "notes.txt").exists()
 
 
+@pytest.mark.usefixtures("known_bundle")
 def test_without_images_only_the_self_test_proves(
     run_folder: Path, quick_box: Box, deploy: Deploy
 ) -> None:
-    words = quick_box.words("--no-bench", folder="no images")
-    at = words.index("--images")
-    outcome = deploy(run_folder, *words[:at], *words[at + 2 :])
+    outcome = deploy(run_folder, *quick_box.quick_words("no images"))
     assert outcome.code == 0, outcome.err
     assert "drift is not judged on the device: no images" in outcome.err
     section = read_manifest(run_folder).devices[NAME]
@@ -192,6 +193,7 @@ def test_without_images_only_the_self_test_proves(
     assert section.accuracy is None
 
 
+@pytest.mark.usefixtures("known_bundle")
 def test_a_gate_that_fails_there(run_folder: Path, quick_box: Box, deploy: Deploy) -> None:
     words = quick_box.words("--no-bench", "--min-matched", "1", folder="gate")
     outcome = deploy(run_folder, *words)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,8 +17,6 @@ from tests.pipeline.deploy.conftest import Box, Deploy, alive, read, script
 from tests.skips import NO_MOUNT
 from tests.sshd import NAME, SYSTEM_PATH, running_device
 from yolov12edge.errors import UnsupportedError
-from yolov12edge.pipeline.bundle.job import Bundle, BundleRequest
-from yolov12edge.pipeline.deploy import payload
 from yolov12edge.pipeline.deploy.job import deploy_run
 from yolov12edge.pipeline.deploy.request import DeployRequest
 from yolov12edge.remote import Address, connection
@@ -42,15 +39,7 @@ esac
 """
 
 
-@pytest.fixture(autouse=True)
-def known_bundle(deployed: Path, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The bundle of the run is at hand; it is not recorded again for every test."""
-
-    def copied(request: BundleRequest, progress: object) -> Bundle:
-        shutil.copytree(box.there() / "bundle", request.out)
-        return Bundle(request.out, "openvino", "model.int8.onnx", False, None, 4, 4, "openvino")
-
-    monkeypatch.setattr(payload, "write_bundle", copied)
+pytestmark = pytest.mark.usefixtures("known_bundle")
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +66,6 @@ def cmake(plain_box: Box) -> Iterator[Callable[..., None]]:
     write()
     yield write
     write()
-
-
-def words(box: Box, folder: str, *more: object) -> list[str]:
-    """Words of a deploy that neither judges nor times."""
-    all_words = box.words("--no-bench", *more, folder=folder)
-    at = all_words.index("--images")
-    return [*all_words[:at], *all_words[at + 2 :]]
 
 
 def request(run_folder: Path, box: Box, folder: str) -> DeployRequest:
@@ -149,13 +131,13 @@ def test_a_disk_that_is_full(
         pytest.skip(NO_MOUNT)
     before = snapshot(run_folder)
     try:
-        outcome = deploy(run_folder, *words(plain_box, "disk/here"))
+        outcome = deploy(run_folder, *plain_box.quick_words("disk/here"))
         fails(outcome, 7, f"the disk of {NAME} is full")
         assert "about" in outcome.err
         assert "are needed" in outcome.err
         assert snapshot(run_folder) == before
         subprocess.run(["mount", "-o", "remount,size=100m", str(disk)], check=True)
-        assert deploy(run_folder, *words(plain_box, "disk/here")).code == 0
+        assert deploy(run_folder, *plain_box.quick_words("disk/here")).code == 0
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
 
@@ -168,7 +150,7 @@ def test_what_arrives_with_another_hash(
     before = snapshot(run_folder)
     try:
         fails(
-            deploy(run_folder, *words(plain_box, "hash")),
+            deploy(run_folder, *plain_box.quick_words("hash")),
             7,
             f"bundle/CMakeLists.txt arrives at {NAME} with another SHA-256",
         )
@@ -176,7 +158,7 @@ def test_what_arrives_with_another_hash(
         tar.unlink()
     assert snapshot(run_folder) == before
     assert not (plain_box.there("hash") / "bundle/CMakeLists.txt").exists()
-    assert deploy(run_folder, *words(plain_box, "hash")).code == 0
+    assert deploy(run_folder, *plain_box.quick_words("hash")).code == 0
 
 
 def test_a_device_without_cmake(run_folder: Path, box: Box, deploy: Deploy, tmp_path: Path) -> None:
@@ -188,7 +170,7 @@ def test_a_device_without_cmake(run_folder: Path, box: Box, deploy: Deploy, tmp_
                 (programs / path.name).symlink_to(path)
     with running_device(tmp_path / "device", str(programs)) as device:
         bare = Box(device, box.pictures, box.library)
-        outcome = deploy(run_folder, *words(bare, "here"))
+        outcome = deploy(run_folder, *bare.quick_words("here"))
         fails(outcome, 7, f"{NAME} has no cmake")
         assert "sudo apt install cmake g++ make" in outcome.err
         assert not bare.there("here").exists()
@@ -197,7 +179,7 @@ def test_a_device_without_cmake(run_folder: Path, box: Box, deploy: Deploy, tmp_
 def test_a_device_without_the_runtime(
     run_folder: Path, plain_box: Box, cmake: Callable[..., None], deploy: Deploy
 ) -> None:
-    all_words = words(plain_box, "none")
+    all_words = plain_box.quick_words("none")
     at = all_words.index("--library")
     outcome = deploy(run_folder, *all_words[:at], *all_words[at + 2 :])
     fails(outcome, 7, f"{NAME} has no OpenVINO")
@@ -208,7 +190,7 @@ def test_sources_that_do_not_compile(
     run_folder: Path, plain_box: Box, cmake: Callable[..., None], deploy: Deploy
 ) -> None:
     cmake(configuring="echo 'CMake Error at CMakeLists.txt:3 (find):\n  no OpenVINO here'; exit 1")
-    outcome = deploy(run_folder, *words(plain_box, "error"))
+    outcome = deploy(run_folder, *plain_box.quick_words("error"))
     fails(outcome, 5, f"the programs cannot be compiled on {NAME}: no OpenVINO here")
     assert "no OpenVINO here" in (run_folder / "devices" / NAME / "compile.log").read_text()
     section = read_manifest(run_folder).devices[NAME]
@@ -224,7 +206,7 @@ def test_a_self_test_that_fails(
     text = f"#!/bin/sh\necho '{said}'\necho 'FAILED: 3 of 4 images equal'\nexit 1\n"
     script(programs / "selftest", text)
     try:
-        outcome = deploy(run_folder, *words(plain_box, "different"))
+        outcome = deploy(run_folder, *plain_box.quick_words("different"))
     finally:
         script(programs / "selftest", f"#!/bin/sh\n{PROGRAMS['selftest']}\n")
     fails(outcome, 6, f"{NAME} does not detect what was recorded: {said}")
@@ -236,10 +218,10 @@ def test_a_device_that_restarts(
 ) -> None:
     """The step is gone without an exit code, as everything that ran there."""
     cmake(building="echo $PPID >pid; kill -s KILL -- -$(ps -o pgid= -p $$ | tr -d ' ')")
-    outcome = deploy(run_folder, *words(plain_box, "restart"))
+    outcome = deploy(run_folder, *plain_box.quick_words("restart"))
     fails(outcome, 7, f"it was killed, or {NAME} restarted")
     cmake()
-    assert deploy(run_folder, *words(plain_box, "restart")).code == 0
+    assert deploy(run_folder, *plain_box.quick_words("restart")).code == 0
 
 
 def test_ctrl_c(
@@ -251,7 +233,7 @@ def test_ctrl_c(
     cmake(building="sleep 300 & echo $! >child.part; mv child.part child; wait")
     command = [sys.executable, "-m", "yolov12edge", "deploy", str(run_folder)]
     process = subprocess.Popen(
-        [*command, *words(plain_box, "ctrl c")],
+        [*command, *plain_box.quick_words("ctrl c")],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
@@ -271,7 +253,7 @@ def test_ctrl_c(
     assert not alive(number)
     assert snapshot(run_folder) == before
     cmake()
-    assert deploy(run_folder, *words(plain_box, "ctrl c")).code == 0
+    assert deploy(run_folder, *plain_box.quick_words("ctrl c")).code == 0
 
 
 def test_what_a_device_says_is_not_believed(
@@ -308,20 +290,22 @@ def test_two_deploys_do_not_mix(
     try:
         (lock / "holder").write_text(f"{sleeper.pid}\n{boot}\nyou@laptop process 12\n")
         fails(
-            deploy(run_folder, *words(plain_box, "held")),
+            deploy(run_folder, *plain_box.quick_words("held")),
             7,
             "another deploy works in",
         )
     finally:
         sleeper.kill()
         sleeper.wait()
-    assert deploy(run_folder, *words(plain_box, "held")).code == 0
+    assert deploy(run_folder, *plain_box.quick_words("held")).code == 0
 
 
 def test_one_device_fails_and_the_other_goes_on(
     run_folder: Path, plain_box: Box, cmake: Callable[..., None], deploy: Deploy
 ) -> None:
-    outcome = deploy(run_folder, "--to", "nobody@192.0.2.1", *words(plain_box, "one", "--json"))
+    outcome = deploy(
+        run_folder, "--to", "nobody@192.0.2.1", *plain_box.quick_words("one", "--json")
+    )
     assert outcome.code == 7
     devices = outcome.document["devices"]
     assert [one["passed"] for one in devices.values()] == [False, True]

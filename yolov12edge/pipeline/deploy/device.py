@@ -165,9 +165,9 @@ class DeviceJob:
         for path in stage.iterdir():
             path.unlink()
         try:
-            self._bring_plan(probe, found, stage)
             logs = {log_path(name): f"{name}.log" for name in _LOGS}
             fetch(self._connection, self.folder, logs, stage, _MOST_LOGS, self.progress)
+            self._bring_plan(probe, found, stage)
         except EdgeError as error:
             if found.failure is None:
                 return error
@@ -190,7 +190,7 @@ class DeviceJob:
                 f"the plan is gone from {self.name}", "does something clean up its disk?"
             )
         section, fusion = describe_plan(
-            stage, stage / PLAN_FILE, brought.get(layers), built, self.payload, probe
+            self.name, stage, stage / PLAN_FILE, brought.get(layers), built, self.payload, probe
         )
         if layers in brought:
             brought[layers].unlink()

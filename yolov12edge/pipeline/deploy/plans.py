@@ -92,6 +92,7 @@ def layers_path(model: Model) -> str:
 
 
 def describe_plan(
+    name: str,
     stage: Path,
     plan: Path,
     layers: Path | None,
@@ -102,6 +103,7 @@ def describe_plan(
     """Write down beside a plan that came back what it is, as for one that was built here.
 
     Args:
+        name: of the device.
         stage: the folder that it lies in now.
         layers: trtexec's export; None where there is none.
 
@@ -111,8 +113,9 @@ def describe_plan(
     try:
         header = read_plan_header(plan)
     except CheckpointError as error:
+        plan.unlink()
         raise ExportError(
-            f"what trtexec wrote on {probe.hostname} is no plan: {error.message}",
+            f"what trtexec wrote on {name} is no plan",
             "see trtexec.log in the device's folder of the run",
         ) from error
     sm = [probe.compute_capability] if probe.compute_capability else []

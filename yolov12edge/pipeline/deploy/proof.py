@@ -197,6 +197,8 @@ def time_models(
     if report.int8:
         text += f"; {int8_text(report.int8[0], report.artifacts)}"
     shop.done(Stage(name="bench", outcome=text, seconds=seconds))
+    for line in report.doubts:
+        shop.voice.warn(f"{shop.name}: {line}")
     for line in report.throttled:
         shop.voice.warn(f"{shop.name}: clocks were held down while timing: {line}")
     return report

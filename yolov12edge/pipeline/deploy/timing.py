@@ -67,9 +67,16 @@ def read_bench(
         before=before,
         after=after,
         environment=_environment(probe, order),
-        doubts=tuple(doubts(order, ratios, None)),
+        doubts=(*doubts(order, ratios), *_busy(before, probe)),
         notes=("timed by the bundle's C++ program on the device",),
     )
+
+
+def _busy(before: MachineState, probe: DeviceProbe) -> list[str]:
+    load = before.load_average
+    if load is None or load <= probe.cores / 2:
+        return []
+    return [f"the device was busy (load average {load:.1f}): trust ratios, not times"]
 
 
 def _read(

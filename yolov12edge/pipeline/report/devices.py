@@ -43,9 +43,11 @@ def _verdict(name: str, device: DeviceSection, drift: DriftReport | None) -> Not
     if drift is None:
         text = f"Built and self-tested on {name}. Its drift was not judged there: no images."
         return Note(text, "caution")
+    made = "its plan was built there" if device.plan is not None else "compiled there"
     text = (
-        f"Proved on {name}: the engine was built there, its self-test passed, and what it detected "
-        f"on {count(drift.images, 'image')} passed the drift gate, judged here."
+        f"Proved on {name}: {made}, its self-test passed, and what it detected on "
+        f"{count(drift.images, 'image')} passed the drift gate, judged where the run was deployed "
+        "from."
     )
     return Note(text, "good")
 
@@ -145,6 +147,7 @@ def _bench(bench: BenchReport) -> list[Block]:
     caption = f"latency in ms there, by the C++ program, {turns}; ratio with 95% interval"
     blocks: list[Block] = [Note(f"{bench.verdict[:1].upper()}{bench.verdict[1:]}.")]
     blocks.append(Table(columns, tuple(rows), caption))
+    blocks += [Note(f"{line[:1].upper()}{line[1:]}.", "caution") for line in bench.doubts]
     blocks += [Note(f"Clocks were held down: {line}", "bad") for line in bench.throttled]
     states = (_moment(bench.before), _moment(bench.after))
     if any(states):

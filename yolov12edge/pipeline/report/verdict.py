@@ -126,7 +126,15 @@ def _notes(run: RunDocuments) -> tuple[Note, ...]:
         if drift.gate.passed and failed:
             names = " and ".join(failed)
             notes.append(Note(f"When it was exported, {names} did not pass the gate.", "caution"))
-    if manifest.target.backend in PLAN_BACKENDS and run.judged == run.artifact:
+    for name, device in sorted(manifest.devices.items()):
+        if device.passed:
+            judged = "its self-test and the drift gate" if device.accuracy else "its self-test"
+            notes.append(Note(f"On the device {name} it passed {judged}.", "good"))
+        else:
+            reason = device.failure or "it does not say why"
+            notes.append(Note(f"On the device {name} it did not pass: {reason}.", "bad"))
+    proved = any(one.passed and one.accuracy for one in manifest.devices.values())
+    if manifest.target.backend in PLAN_BACKENDS and run.judged == run.artifact and not proved:
         engine = manifest.engine
         what = f"{run.artifact.name}, from which the engine is built"
         notes.append(

@@ -109,7 +109,7 @@ class Evaluation {
 // Opens the file to go on with: how many pictures it tells of already is left in `done`.
 File open_output(const std::string& path, const std::string& head, std::size_t& done) {
   done = 0;
-  if (const Result<Bytes> before = read_file(path); before) {
+  if (const Result<Bytes> before = read_file(path, 200'000'000); before) {
     const std::vector<std::string> lines = lines_of(*before);
     if (!lines.empty() && lines.front() + '\n' == head) {
       File file(std::fopen(path.c_str(), "wb"));

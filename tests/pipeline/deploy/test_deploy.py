@@ -165,8 +165,9 @@ def test_what_is_left_there(run_folder: Path, quick_box: Box, deploy: Deploy) ->
     assert {path.name for path in there.iterdir() if path.name != ".deploy"} == {
         *("bundle", "rival", "build"),
     }
+    (there / "mine").touch()
     assert deploy(run_folder, *quick_box.quick_words("left", "--clean")).code == 0
-    assert not there.exists()
+    assert [path.name for path in there.iterdir()] == ["mine"]
 
 
 def test_a_new_export_removes_what_devices_said(

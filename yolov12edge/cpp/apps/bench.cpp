@@ -15,7 +15,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
-#include <random>
 #include <string>
 #include <system_error>
 #include <tuple>
@@ -100,7 +99,7 @@ std::pair<Summary, Summary> measure_in_turn(const Function& call, const Function
   std::pair<Summary, Summary> both;
   both.first.warmup = warm_up(call);
   both.second.warmup = warm_up(other);
-  std::minstd_rand random(1);
+  std::uint32_t noise = 1;
   const auto turn = [](const Function& function, Summary& summary) {
     const double untimed = milliseconds(function);
     summary.times.push_back(milliseconds(function));
@@ -111,7 +110,8 @@ std::pair<Summary, Summary> measure_in_turn(const Function& call, const Function
     const bool enough =
         runs > 0 ? rounds >= runs : rounds >= kFewestTurns && spent >= 2e3 * duration;
     if (enough) return both;
-    const bool first = random() % 2 == 0;
+    noise = noise * 1664525U + 1013904223U;
+    const bool first = noise >> 31 == 0;
     if (first) spent += turn(call, both.first);
     spent += turn(other, both.second);
     if (!first) spent += turn(call, both.first);

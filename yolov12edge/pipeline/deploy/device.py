@@ -13,7 +13,7 @@ from yolov12edge.errors import EdgeError, GateFailed, Interrupted, UnsupportedEr
 from yolov12edge.evaluate import DriftReport
 from yolov12edge.files import readable_size, write_bytes, write_json
 from yolov12edge.pipeline.deploy.compiling import compile_programs
-from yolov12edge.pipeline.deploy.payload import JUDGE, OUT, RIVAL, Payload
+from yolov12edge.pipeline.deploy.payload import JUDGE, OUT, OWN_ENTRIES, RIVAL, Payload
 from yolov12edge.pipeline.deploy.plans import (
     BuiltThere,
     build_plans,
@@ -168,7 +168,11 @@ class DeviceJob:
             logs = {log_path(name): f"{name}.log" for name in _LOGS}
             fetch(self._connection, self.folder, logs, stage, _MOST_LOGS, self.progress)
             self._bring_plan(probe, found, stage)
+        except Interrupted:
+            raise
         except EdgeError as error:
+            if found.failure is None and isinstance(error, (ConnectionBroken, TransferError)):
+                raise
             if found.failure is None:
                 return error
         if found.drift is not None:
@@ -203,8 +207,10 @@ class DeviceJob:
         """Leave on the device what it needs, or nothing where that was asked for."""
         with contextlib.suppress(EdgeError):
             if self.request.clean:
-                self._connection.run(["rm", "-rf", "--", self.folder])
-                self.voice.info(f"{self.name}: {self.folder} was removed there")
+                # Only what is a deploy's own: the folder may hold more, or be a home folder.
+                self._shop.remove(OWN_ENTRIES)
+                self._connection.run(["rmdir", "--", self.folder])
+                self.voice.info(f"{self.name}: what was in {self.folder} was removed there")
             elif not self.request.keep and found.failure is None:
                 self._shop.remove([JUDGE, OUT, "incoming"])
 

@@ -24,6 +24,9 @@ from yolov12edge.voice import Progress
 # The folders of a deploy on the device.
 BUNDLE, RIVAL, JUDGE, BUILD, OUT = "bundle", "rival", "judge", "build", "out"
 LIST = "list.txt"
+TIMING_CACHE = "timing.cache"
+# All that a deploy makes in its folder there.
+OWN_ENTRIES = (BUNDLE, RIVAL, JUDGE, BUILD, OUT, "incoming", TIMING_CACHE, ".deploy")
 # What the programs are compiled from; the model is not among it, but its constants are.
 _SOURCES = ("CMakeLists.txt", "cmake/", "include/", "src/", "apps/", "third_party/")
 # The float precision that INT8 has to beat, by who runs it.

@@ -15,7 +15,7 @@ from yolov12edge.engine.record import new_record, write_record
 from yolov12edge.engine.trtexec import build_words, failure
 from yolov12edge.errors import CheckpointError, ExportError
 from yolov12edge.files import readable_size, sha256_file, write_json
-from yolov12edge.pipeline.deploy.payload import OUT, RIVAL, Model, Payload
+from yolov12edge.pipeline.deploy.payload import OUT, RIVAL, TIMING_CACHE, Model, Payload
 from yolov12edge.pipeline.deploy.request import DeployRequest
 from yolov12edge.pipeline.deploy.workshop import Workshop
 from yolov12edge.remote.files import digest_of
@@ -24,8 +24,6 @@ from yolov12edge.run.manifest import EngineSection
 from yolov12edge.run.names import LAYERS_SUFFIX, PLAN_FILE, SIDECAR_SUFFIX
 from yolov12edge.run.recipe import BuildChoice, Recipe
 from yolov12edge.runtime.plan_file import read_plan_header
-
-_CACHE = "timing.cache"
 
 
 @dataclass(frozen=True)
@@ -179,7 +177,7 @@ def _words(
         f"{model.plan}.part",
         model.precision,
         choice=choice,
-        timing_cache=_CACHE,
+        timing_cache=TIMING_CACHE,
         layers=layers_path(model),
         shapes=shapes,
     )

@@ -7,7 +7,6 @@ folder=$1 owner=$2 left=${3:-$2}
 lock=$folder/.deploy/lock
 mkdir -p "$folder/.deploy" || exit 73
 boot=$(cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo unknown)
-: >"$folder/.deploy/ours" || exit 73
 
 try=0
 while ! mkdir "$lock" 2>/dev/null; do

@@ -58,13 +58,17 @@ def program(name: str) -> str:
 
 @contextlib.contextmanager
 def running_device(
-    folder: Path, path: str | None = None, environment: dict[str, str] | None = None
+    folder: Path,
+    path: str | None = None,
+    environment: dict[str, str] | None = None,
+    root: Path | None = None,
 ) -> Iterator[Device]:
     """Start sshd in a folder of its own, and end it.
 
     Args:
         path: PATH of what runs there, after the device's own folder of programs.
         environment: more variables there.
+        root: the folder for what deploys leave; one of its own if None.
     """
     sshd, keygen = program("sshd"), program("ssh-keygen")
     program("ssh")
@@ -76,9 +80,10 @@ def running_device(
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port = found.getsockname()[1]
-    bin_folder, root, log = folder / "bin", folder / "its files", folder / "sshd.log"
+    bin_folder, log = folder / "bin", folder / "sshd.log"
+    root = root or folder / "its files"
     bin_folder.mkdir()
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     shutil.copy(folder / "user.pub", folder / "authorized_keys")
     key = (folder / "host.pub").read_text().split()[:2]
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {' '.join(key)}\n")

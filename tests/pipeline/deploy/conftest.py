@@ -15,8 +15,9 @@ import cv2
 import pytest
 
 from tests.commands import Outcome, run
-from tests.cpp.toolchain import HERE
-from tests.sshd import NAME, Device, running_device
+from tests.cpp.test_bundle import made_once
+from tests.cpp.toolchain import HERE, tool
+from tests.sshd import NAME, Device, program, running_device
 from yolov12edge.cli import main
 from yolov12edge.data.synthetic import make_scene
 from yolov12edge.files import sha256_file
@@ -26,6 +27,7 @@ from yolov12edge.remote import connection
 
 WEIGHTS = Path(__file__).resolve().parents[3] / "docs/demo/workshop-n.safetensors"
 SIZE = 160
+FILES = "its files"
 # Without optimization it compiles in less time; what it computes is the same.
 QUICK = {"CMAKE_BUILD_TYPE": "Quick", "CXXFLAGS": "-O0", "OMP_NUM_THREADS": "1"}
 Deploy = Callable[..., Outcome]
@@ -36,26 +38,55 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "PAUSES", (0.1, 0.2, 0.2))
 
 
-@pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Scenes as those that the demo's detector was trained on."""
-    folder = tmp_path_factory.mktemp("pictures")
+def command(*words: object) -> None:
+    """Run a command that has to succeed."""
+    with pytest.raises(SystemExit) as left:
+        main([str(word) for word in words])
+    assert not left.value.code
+
+
+def make(folder: Path) -> None:
+    """Pictures, a run in INT8 for OpenVINO, and that run deployed for real to `bccd 1`."""
+    pictures, run_folder = folder / "pictures", folder / "run"
+    pictures.mkdir()
     for index in range(12):
         scene = make_scene(7, index, 192)
-        cv2.imwrite(str(folder / f"{index:02d}.png"), scene.image[..., ::-1])
-    return folder
+        cv2.imwrite(str(pictures / f"{index:02d}.png"), scene.image[..., ::-1])
+    words = ["--weights", WEIGHTS, "--imgsz", SIZE, "--int8", "--calib-method", "max"]
+    words += ["--calib", pictures, "--target", "cpu-openvino", "--no-verify", "--no-bench"]
+    command("export", *words, "--quiet", "--out", run_folder)
+    shutil.copytree(run_folder, folder / "deployed")
+    with running_device(folder / "first", environment=QUICK, root=folder / FILES) as device:
+        first = Box(device, pictures, openvino_library())
+        command("deploy", folder / "deployed", *first.words("--keep", "--quiet"), "--json")
+
+
+def openvino_library() -> str:
+    """OpenVINO's wheel has what an archive has."""
+    return str(Path(pytest.importorskip("openvino").__file__).parent)
 
 
 @pytest.fixture(scope="session")
-def exported(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make` makes, once for all processes that share the tests."""
+    openvino_library()
+    for name in ("cmake", "g++", "make"):
+        tool(name)
+    for name in ("sshd", "ssh", "ssh-keygen"):
+        program(name)
+    return made_once(tmp_path_factory, "deploy", make)
+
+
+@pytest.fixture(scope="session")
+def exported(made: Path) -> Path:
     """A run in INT8 for OpenVINO, with the float file that INT8 has to beat."""
-    folder = tmp_path_factory.mktemp("exported") / "run"
-    words = ["export", "--weights", WEIGHTS, "--imgsz", SIZE, "--int8", "--calib-method", "max"]
-    words += ["--calib", pictures, "--target", "cpu-openvino", "--no-verify", "--no-bench"]
-    with pytest.raises(SystemExit) as left:
-        main([str(word) for word in (*words, "--quiet", "--out", folder)])
-    assert not left.value.code
-    return folder
+    return made / "run"
+
+
+@pytest.fixture(scope="session")
+def deployed(made: Path) -> Path:
+    """That run after it was deployed for real."""
+    return made / "deployed"
 
 
 @pytest.fixture
@@ -113,33 +144,11 @@ class Box:
 
 
 @pytest.fixture(scope="session")
-def openvino_library() -> str:
-    """OpenVINO's wheel has what an archive has."""
-    return str(Path(pytest.importorskip("openvino").__file__).parent)
-
-
-@pytest.fixture(scope="session")
-def box(
-    pictures: Path, openvino_library: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Box]:
-    """A device with everything that it needs."""
-    for tool in ("cmake", "g++", "make"):
-        if shutil.which(tool) is None:
-            pytest.skip(f"{tool} is not installed")
+def box(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Box]:
+    """A device with everything that it needs, and with what the first deploy left."""
     folder = tmp_path_factory.mktemp("box") / "device"
-    with running_device(folder, environment=QUICK) as device:
-        yield Box(device, pictures, openvino_library)
-
-
-@pytest.fixture(scope="session")
-def deployed(exported: Path, box: Box) -> Path:
-    """A run that was deployed for real, and its device's folder `bccd 1`."""
-    folder = Path(shutil.copytree(exported, exported.parent / "deployed"))
-    words = ["deploy", folder, *box.words("--keep", "--quiet"), "--json"]
-    with pytest.raises(SystemExit) as left:
-        main([str(word) for word in words])
-    assert not left.value.code
-    return folder
+    with running_device(folder, environment=QUICK, root=made / FILES) as device:
+        yield Box(device, made / "pictures", openvino_library())
 
 
 CMAKE = """#!/bin/sh

@@ -5,6 +5,7 @@
 // the last whole line; a file of another runtime is begun anew.
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>

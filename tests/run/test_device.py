@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 
 from yolov12edge.errors import UnsupportedError, UsageError
+from yolov12edge.processor import EXACT_LEVELS, LEVELS
 from yolov12edge.run.device import (
     DeviceProbe,
+    arithmetic_doubt,
     doubts,
     new_probe,
     obstacles,
     read_probe,
     target_for,
 )
+from yolov12edge.run.manifest import ProductsSection
 from yolov12edge.run.recipe import list_recipes, load_recipe
 
 TOOLS = "tar sha256sum setsid tail head xargs awk"
@@ -126,6 +129,17 @@ def test_another_tensorrt_or_gpu_than_the_targets_is_a_doubt() -> None:
         "the target xavier-nx is for TensorRT 8.5, orin has 10.3.0",
         "the target xavier-nx is for SM72, orin has SM87",
     ]
+
+
+def test_int8_for_vnni_is_a_doubt_on_a_processor_without_it() -> None:
+    vnni = ProductsSection(largest=64770, limit=32767, right_on=list(EXACT_LEVELS))
+    anywhere = ProductsSection(largest=32640, limit=32767, right_on=list(LEVELS))
+    atom = new_probe({"hostname": "box", "architecture": "x86_64", "features": "ssse3 sse4_2"})
+    assert atom.int8_level == "sse4.2"
+    assert "saturates on sse4.2, which is what box has" in (arithmetic_doubt(vnni, atom) or "")
+    assert arithmetic_doubt(anywhere, atom) is None
+    assert arithmetic_doubt(None, atom) is None
+    assert arithmetic_doubt(vnni, new_probe(ORIN)) is None
 
 
 @pytest.mark.parametrize("told", [{}, {"hostname": "x"}, {"architecture": "x86_64"}])

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from yolov12edge.documents import OpenDocument
 from yolov12edge.errors import UnsupportedError, UsageError
-from yolov12edge.run.manifest import DeviceSection
+from yolov12edge.processor import Processor
+from yolov12edge.run.manifest import DeviceSection, ProductsSection
 from yolov12edge.run.recipe import Recipe
 
 MOST_BYTES = 1 << 20
@@ -93,6 +94,12 @@ class DeviceProbe(OpenDocument):
         if backend == "onnxruntime":
             return self.onnxruntime and (self.onnxruntime_version or "of unknown version")
         return self.tensorrt
+
+    @property
+    def int8_level(self) -> str:
+        """The instruction set that INT8 runs in there, as `yolov12edge.processor` names it."""
+        flags = frozenset(self.features)
+        return Processor(self.processor or "", self.architecture, flags).int8_level
 
     def to_json(self) -> str:
         """The content of device.json."""
@@ -256,6 +263,17 @@ def doubts(recipe: Recipe, probe: DeviceProbe) -> list[str]:
         meant = ", ".join(f"SM{one}" for one in recipe.compute_capabilities)
         found.append(f"the target {recipe.name} is for {meant}, {probe.hostname} has SM{sm}")
     return found
+
+
+def arithmetic_doubt(products: ProductsSection | None, probe: DeviceProbe) -> str | None:
+    """Why INT8 of a run would not be right on the device's processor; None if it is."""
+    level = probe.int8_level
+    if products is None or level == "unknown" or level in products.right_on:
+        return None
+    return (
+        f"INT8 of this run saturates on {level}, which is what {probe.hostname} has: it was made "
+        "for machines with VNNI"
+    )
 
 
 _TOOLS = {"tar", "sha256sum", "tail", "head", "xargs", "awk"}

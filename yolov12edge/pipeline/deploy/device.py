@@ -31,7 +31,14 @@ from yolov12edge.remote import Address, Connection, ConnectionBroken
 from yolov12edge.remote.files import TransferError, fetch, send
 from yolov12edge.remote.hold import Hold, this_side
 from yolov12edge.remote.steps import log_path
-from yolov12edge.run.device import DeviceProbe, DeviceRecord, Stage, doubts, obstacles
+from yolov12edge.run.device import (
+    DeviceProbe,
+    DeviceRecord,
+    Stage,
+    arithmetic_doubt,
+    doubts,
+    obstacles,
+)
 from yolov12edge.run.manifest import DeviceSection, EngineSection, now
 from yolov12edge.run.names import BENCH_FILE, DRIFT_FILE, PLAN_BACKENDS, PLAN_FILE
 from yolov12edge.run.recipe import Recipe
@@ -127,7 +134,7 @@ class DeviceJob:
             message, hint = problems[0]
             raise UnsupportedError(message.replace(probe.hostname, self.name, 1), hint)
         assert library is not None or self.payload.manifest.target.backend in PLAN_BACKENDS
-        for line in doubts(self.recipe, probe) if self.recipe else ():
+        for line in self._doubts(probe):
             shop.voice.warn(f"{self.name}: {line.replace(probe.hostname, 'it')}")
         needed = self.payload.size + _ROOM
         if probe.disk_free is not None and probe.disk_free < needed:
@@ -135,6 +142,12 @@ class DeviceJob:
                 f"{self.name}: {readable_size(probe.disk_free)} of its disk are free, about "
                 f"{readable_size(needed)} are needed"
             )
+
+    def _doubts(self, probe: DeviceProbe) -> tuple[str, ...]:
+        """Where the device is not what the run was made for."""
+        wrong = arithmetic_doubt(self.payload.manifest.precision.products, probe)
+        found = doubts(self.recipe, probe) if self.recipe else []
+        return (*found, *([wrong] if wrong else []))
 
     def _work(self, probe: DeviceProbe, found: Findings, stage: Path) -> None:
         shop, payload, request = self._shop, self.payload, self.request
@@ -238,7 +251,7 @@ class DeviceJob:
             target=self.payload.manifest.target.name,
             created=created,
             probe=probe,
-            doubts=tuple(doubts(self.recipe, probe)) if self.recipe else (),
+            doubts=self._doubts(probe),
             stages=tuple(self._shop.stages),
             section=section,
         )

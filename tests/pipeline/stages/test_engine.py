@@ -99,7 +99,8 @@ def test_the_engine_itself_is_judged(
     names = ["model.onnx", "model.fp16.onnx", "model.int8.onnx", "engine.plan"]
     assert list(outcome.document["drift"]) == names
     drift = json.loads((folder / "drift.json").read_text())
-    assert drift["judge"] == {"runtime": "tensorrt_rtx", "version": "1.5"}
+    judge = {"runtime": "tensorrt_rtx", "version": "1.5", "device": None}
+    assert drift["judge"] == judge
     assert drift["matched"] == 1.0, "the stand-in computes what the float graph does"
     manifest = json.loads((folder / "manifest.json").read_text())
     assert list(manifest["accuracy"]) == names

@@ -7,7 +7,14 @@ from typing import Annotated, Optional
 
 import typer
 
-from yolov12edge.cli.options import JsonOption, MaxDropOption, QuietOption, ThreadsOption
+from yolov12edge.cli.options import (
+    JsonOption,
+    MaxDropOption,
+    MinMatchedOption,
+    QuietOption,
+    ReferenceOption,
+    ThreadsOption,
+)
 from yolov12edge.cli.output import Output
 
 
@@ -32,17 +39,9 @@ def command(
         int,
         typer.Option(min=0, metavar="N", help="Judge on N of them, spread over the set; 0: all."),
     ] = 100,
-    weights: Annotated[
-        Optional[Path],  # noqa: UP045
-        typer.Option(
-            metavar="FILE", help="The checkpoint to judge by; from the run's manifest if absent."
-        ),
-    ] = None,
+    weights: ReferenceOption = None,
     max_drop: MaxDropOption = 0.01,
-    min_matched: Annotated[
-        float,
-        typer.Option(min=0, max=1, metavar="F", help="Smallest share of detections found again."),
-    ] = 0.95,
+    min_matched: MinMatchedOption = 0.95,
     library: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(

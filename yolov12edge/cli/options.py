@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
@@ -30,6 +31,17 @@ OpenSizeOption = Annotated[
 MaxDropOption = Annotated[
     float,
     typer.Option(min=0, max=1, metavar="F", help="Largest relative drop of mAP (or self-mAP)."),
+]
+
+MinMatchedOption = Annotated[
+    float,
+    typer.Option(min=0, max=1, metavar="F", help="Smallest share of detections found again."),
+]
+ReferenceOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option(
+        metavar="FILE", help="The checkpoint to judge by; from the run's manifest if absent."
+    ),
 ]
 
 # How INT8 is made, and on which images.

@@ -10,7 +10,9 @@ import typer
 from yolov12edge.cli.options import (
     JsonOption,
     MaxDropOption,
+    MinMatchedOption,
     QuietOption,
+    ReferenceOption,
     RuntimeOption,
     ThreadsOption,
 )
@@ -21,14 +23,9 @@ def command(
     artifact: Annotated[
         Path, typer.Argument(metavar="ARTIFACT", help="A run folder, .onnx, .plan, .engine or .pt.")
     ],
-    weights: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads annotations at run time
-        typer.Option(
-            metavar="FILE", help="The checkpoint to judge by; from the run's manifest if absent."
-        ),
-    ] = None,
+    weights: ReferenceOption = None,
     data: Annotated[
-        Optional[Path],  # noqa: UP045
+        Optional[Path],  # noqa: UP045 - typer reads annotations at run time
         typer.Option(metavar="FILE", help="data.yaml whose val split judges, with its labels."),
     ] = None,
     images: Annotated[
@@ -36,10 +33,7 @@ def command(
         typer.Option(metavar="DIR", help="A folder of images without labels, instead of --data."),
     ] = None,
     max_drop: MaxDropOption = 0.01,
-    min_matched: Annotated[
-        float,
-        typer.Option(min=0, max=1, metavar="F", help="Smallest share of detections found again."),
-    ] = 0.95,
+    min_matched: MinMatchedOption = 0.95,
     runtime: RuntimeOption = None,
     threads: ThreadsOption = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the bootstrap.")] = 0,

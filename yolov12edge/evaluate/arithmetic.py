@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from yolov12edge.evaluate.blocks import block_tensors, ratio_db, reference_outputs
+from yolov12edge.evaluate.blocks import block_tensors, ratio_db, reference_outputs, seen_scores
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
 from yolov12edge.evaluate.pairs import pair
 from yolov12edge.evaluate.report import InstructionSetDrift
@@ -105,11 +105,8 @@ class _Sums:
         self.images += 1
 
     def _add_decoded(self, expected: Array, produced: Array) -> None:
-        # As in evaluate/blocks.py: pixels would drown scores, and nobody sees the smallest.
-        before, after = expected[:, 4:], produced[:, 4:]
-        seen = (before >= COUNTED.confidence) | ~(after < COUNTED.confidence)
         self._add_powers(self._last, "boxes", expected[:, :4], produced[:, :4])
-        self._add_powers(self._last, "scores", before[seen], after[seen])
+        self._add_powers(self._last, "scores", *seen_scores(expected, produced))
         truth, found = _shown(expected[0]), _shown(np.nan_to_num(produced[0]))
         self.truths += len(truth)
         self.found += len(pair(truth, found).iou)

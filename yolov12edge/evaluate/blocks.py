@@ -163,16 +163,21 @@ def dead_channels(expected: Array, produced: Array) -> tuple[int, ...]:
 
 
 def decoded_ratio(expected: Array, produced: Array) -> float:
-    """The worse of boxes and scores: pixels would drown scores.
-
-    Scores that are below the least confidence on both sides are left out: runtimes round a sigmoid
-    near 0 each in their own way, and nobody ever sees them.
-    """
+    """The worse of boxes and scores: pixels would drown scores."""
     boxes = sqnr_db(expected[:, :4], produced[:, :4])
+    before, after = seen_scores(expected, produced)
+    return min(boxes, sqnr_db(before, after)) if before.size else boxes
+
+
+def seen_scores(expected: Array, produced: Array) -> tuple[Array, Array]:
+    """Scores of both of two decoded outputs where one side is at least at the least confidence.
+
+    Runtimes round a sigmoid near 0 each in their own way, and nobody ever sees what is below.
+    """
     before, after = expected[:, 4:], produced[:, 4:]
     # NaN is seen.
     seen = (before >= COUNTED.confidence) | ~(after < COUNTED.confidence)
-    return min(boxes, sqnr_db(before[seen], after[seen])) if seen.any() else boxes
+    return before[seen], after[seen]
 
 
 def block_tensors(view: GraphView, path: Path) -> dict[str, str]:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import numpy as np
 
 from yolov12edge.data import Dataset, find_images, load_dataset, read_image
 from yolov12edge.errors import DataError
 from yolov12edge.files import write_bytes, write_json
 from yolov12edge.pipeline.bundle.job import BundleRequest, write_bundle
 from yolov12edge.pipeline.deploy.request import DeployRequest
+from yolov12edge.pipeline.images.sources import evenly
 from yolov12edge.remote.files import Outgoing, digest_of
 from yolov12edge.run.folder import RunFolder
 from yolov12edge.run.manifest import Manifest, read_manifest
@@ -187,7 +187,7 @@ def _gather_pictures(request: DeployRequest, folder: Path, progress: Progress) -
     if not total:
         raise DataError("no images to judge on", "give a folder or a data.yaml with images")
     most = request.most_images or total
-    chosen = np.linspace(0, total - 1, min(most, total)).round().astype(int)
+    chosen = evenly(total, most)
     images = tuple(dataset.images[index] for index in chosen)
     files = []
     for number, image in enumerate(images):

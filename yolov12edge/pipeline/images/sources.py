@@ -140,6 +140,12 @@ def train_images(data: Path, limit: int | None, seed: int) -> CalibrationImages:
     return _sample_files(dataset.images, dataset.labels, origin, limit, seed)
 
 
+def evenly(total: int, most: int) -> list[int]:
+    """At most `most` of `total` positions, evenly from the first to the last."""
+    places: list[int] = np.linspace(0, total - 1, min(total, most)).round().astype(int).tolist()
+    return places
+
+
 def _sample_files(
     files: Sequence[Path],
     labels: tuple[Labels, ...] | None,

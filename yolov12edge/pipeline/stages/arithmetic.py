@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from yolov12edge.data import Dataset, Letterbox, read_image, to_batch
 from yolov12edge.errors import CheckpointError
 from yolov12edge.evaluate import DriftReport
@@ -16,6 +14,7 @@ from yolov12edge.evaluate.report import InstructionSetDrift
 from yolov12edge.graph import GraphView, load_graph
 from yolov12edge.graph.saturation import HIGHEST, int8_convolutions
 from yolov12edge.model import Detector
+from yolov12edge.pipeline.images.sources import evenly
 from yolov12edge.processor import EXACT_LEVELS, LEVELS, processor
 from yolov12edge.run.manifest import ProductsSection
 from yolov12edge.runtime.lesser import lesser_levels
@@ -53,8 +52,7 @@ def with_arithmetic(
     if path.suffix.lower() != ".onnx" or runtime not in CPU_RUNTIMES or not has_int8_products(path):
         return report
     lesser = lesser_levels(processor()) if runtime == "openvino" and not vnni_only else ()
-    count = len(dataset.images)
-    chosen = np.linspace(0, count - 1, min(count, FOLLOWED)).round().astype(int)
+    chosen = evenly(len(dataset.images), FOLLOWED)
     images = (to_batch([letterbox(read_image(dataset.images[index]))[0]]) for index in chosen)
     try:
         found = compare_arithmetic(detector, path, images, runtime, lesser, threads)

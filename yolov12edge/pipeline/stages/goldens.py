@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from yolov12edge.data import Letterbox, find_images, load_dataset, read_image, to_batch
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
+from yolov12edge.pipeline.images.sources import evenly
 from yolov12edge.runtime import Runner
 from yolov12edge.runtime.golden import GoldenInputs, levels_of, strongest_of
 from yolov12edge.thresholds import COUNTED, SHOWN
@@ -65,8 +66,7 @@ def choose_pictures(images: Path | None, data: Path | None, count: int) -> list[
 
 def spread(files: Sequence[Path], most: int) -> list[Path | Picture]:
     """At most `most` files from all over a list, shuffled: the search ends where a few will do."""
-    chosen = np.linspace(0, len(files) - 1, min(len(files), most)).round().astype(int)
-    order = np.random.default_rng(SEED).permutation(chosen)
+    order = np.random.default_rng(SEED).permutation(evenly(len(files), most))
     return [files[index] for index in order]
 
 

@@ -14,7 +14,7 @@ FLOORS = (
     {"cli"},
     {"pipeline"},
     {"export", "quantize", "engine", "evaluate", "bench", "train", "page"},
-    {"runtime", "model", "checkpoints", "data"},
+    {"runtime", "model", "checkpoints", "data", "fakequant"},
     {"run", "graph", "remote"},
     {
         *("voice", "documents", "thresholds", "errors", "files", "download", "libraries"),

@@ -10,6 +10,7 @@ import typer
 from yolov12edge.cli.options import (
     CalibImagesOption,
     CalibMethodOption,
+    EffortOption,
     Int8Option,
     JsonOption,
     KeepFloatOption,
@@ -52,6 +53,7 @@ def command(
     calib_images: CalibImagesOption = None,
     calib_method: CalibMethodOption = "auto",
     keep_float: KeepFloatOption = "",
+    effort: EffortOption = "normal",
     imgsz: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(
@@ -110,6 +112,7 @@ def command(
         calibration_limit=calib_images,
         calibration_method=calib_method,
         keep_float=parse_words(keep_float),
+        effort=effort,
         image_size=parse_image_size(imgsz) if imgsz else None,
         batch=batch,
         data=data,

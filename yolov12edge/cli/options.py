@@ -54,6 +54,10 @@ CalibMethodOption = Annotated[
     str,
     typer.Option(metavar="METHOD", help="auto, max, percentile, entropy or mse; for INT8 ranges."),
 ]
+EffortOption = Annotated[
+    str,
+    typer.Option(metavar="HOW", help="quick, normal or thorough: how long INT8 may learn."),
+]
 KeepFloatOption = Annotated[
     str,
     typer.Option(metavar="BLOCKS", help="Blocks that INT8 leaves in float: model.6.m.0,model.8"),

@@ -10,6 +10,7 @@ import typer
 from yolov12edge.cli.options import (
     CalibImagesOption,
     CalibMethodOption,
+    EffortOption,
     Int8Option,
     JsonOption,
     KeepFloatOption,
@@ -31,6 +32,7 @@ def command(
     calib_images: CalibImagesOption = None,
     calib_method: CalibMethodOption = "auto",
     keep_float: KeepFloatOption = "",
+    effort: EffortOption = "normal",
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
@@ -58,6 +60,7 @@ def command(
         calibration_limit=calib_images,
         calibration_method=calib_method,
         keep_float=parse_words(keep_float),
+        effort=effort,
         out=out,
         seed=seed,
     )

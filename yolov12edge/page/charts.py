@@ -75,6 +75,15 @@ class BlockTraffic:
     mark: str = ""
 
 
+@dataclass(frozen=True)
+class LayerLosses:
+    """A layer with what its activations and its weights lose in INT8, before and after."""
+
+    name: str
+    before: tuple[float, float]
+    after: tuple[float, float]
+
+
 def can_draw() -> bool:
     """Whether matplotlib is installed."""
     from importlib.util import find_spec
@@ -137,6 +146,25 @@ def block_traffic(blocks: Sequence[BlockTraffic]) -> str:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderpad=0)
 
     return _draw([block.name for block in blocks], 0.22, draw)
+
+
+def layer_losses(layers: Sequence[LayerLosses]) -> str:
+    """Two bars a layer, before and after: what activations lose, and behind it what weights do."""
+
+    def draw(axes: Axes) -> None:
+        places = np.arange(len(layers))
+        for when, offset, alpha in (("before", -0.2, 0.4), ("after", 0.2, 1.0)):
+            pairs = [getattr(layer, when) for layer in layers]
+            first = np.array([_limited(activations, 1.0) for activations, _ in pairs])
+            second = np.array([_limited(weights, 1.0) for _, weights in pairs])
+            style: dict[str, Any] = {"height": 0.36, "alpha": alpha}
+            names = ("activations", "weights") if when == "after" else ("", "")
+            axes.barh(places + offset, first, color=_FIRST, label=names[0], **style)
+            axes.barh(places + offset, second, left=first, color=_SECOND, label=names[1], **style)
+        axes.set_xlabel("share of what INT8 costs by rules alone; above, faint: before")
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, borderpad=0)
+
+    return _draw([layer.name for layer in layers], 0.3, draw)
 
 
 def _limited(value: float | None, most: float) -> float:

@@ -1,14 +1,17 @@
 """Lower precision, written into the ONNX graph."""
 
+from yolov12edge.quantize.budget import costly_convolutions
 from yolov12edge.quantize.domain import ALIEN, describe_images, domain_gap
 from yolov12edge.quantize.equalize import equalize
 from yolov12edge.quantize.fp16 import Fp16Conversion, convert_to_fp16
-from yolov12edge.quantize.int8 import (
-    Int8Conversion,
+from yolov12edge.quantize.int8 import Int8Conversion, observed_tensors, quantize_int8
+from yolov12edge.quantize.integers import (
+    IntegerConvolution,
+    Rounding,
     WeightMemory,
-    observed_tensors,
-    quantize_int8,
+    find_rounding,
 )
+from yolov12edge.quantize.losses import ConvLoss, losses_by_layer, measure_losses
 from yolov12edge.quantize.observers import Statistics, observe
 from yolov12edge.quantize.policy import QuantizationPlan, plan_quantization
 from yolov12edge.quantize.ranges import METHODS, Method
@@ -23,20 +26,27 @@ __all__ = [
     "DIALECTS",
     "METHODS",
     "TENSORRT",
+    "ConvLoss",
     "Dialect",
     "Fp16Conversion",
     "Int8Conversion",
+    "IntegerConvolution",
     "Method",
     "QuantizationPlan",
+    "Rounding",
     "Shifts",
     "Statistics",
     "WeightMemory",
     "activation_shifts",
     "choose_steps",
     "convert_to_fp16",
+    "costly_convolutions",
     "describe_images",
     "domain_gap",
     "equalize",
+    "find_rounding",
+    "losses_by_layer",
+    "measure_losses",
     "observe",
     "observed_tensors",
     "plan_quantization",

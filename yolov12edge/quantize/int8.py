@@ -22,17 +22,14 @@ from yolov12edge.errors import ExportError
 from yolov12edge.files import write_bytes
 from yolov12edge.graph.load import load_graph
 from yolov12edge.graph.precisions import count_precisions, lowest_first
-from yolov12edge.graph.view import GraphView, attribute
+from yolov12edge.graph.view import GraphView
+from yolov12edge.quantize.integers import Rounding, WeightMemory, find_rounding
 from yolov12edge.quantize.observers import Statistics
 from yolov12edge.quantize.policy import QuantizationPlan
-from yolov12edge.quantize.qdq import QdqWriter, find_step
-from yolov12edge.quantize.ranges import Method, choose_range, join
+from yolov12edge.quantize.qdq import QdqWriter
+from yolov12edge.quantize.ranges import Method
 from yolov12edge.quantize.rules import Dialect
 from yolov12edge.quantize.shifts import Shifts
-from yolov12edge.quantize.weights import QuantizedWeight, corrected_bias, quantize_weight
-
-WeightMemory = dict[tuple[str, bool], QuantizedWeight]
-"""INT8 weights by name of the convolution, and by whether their scales are FP16."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,7 @@ def quantize_int8(
     shifts: Shifts | None = None,
     corrections: Mapping[str, NDArray[np.float32]] | None = None,
     weights: WeightMemory | None = None,
+    rounding: Rounding | None = None,
 ) -> Int8Conversion:
     """Write an INT8 twin of a float32 ONNX file.
 
@@ -83,27 +81,29 @@ def quantize_int8(
         corrections: added to the bias of these convolutions, from `score_corrections`.
         weights: what earlier calls with this source and dialect made of the weights, which
             depends on neither method nor images; what is missing is added.
+        rounding: steps, weights and biases that were learned, in place of the nearest.
 
     Raises:
         ExportError: statistics of another graph.
     """
-    missing = [tensor for tensor in plan.tensors if tensor not in statistics.tensors]
-    if missing:
-        raise ExportError(
-            f"no calibration statistics for {missing[0]}", "calibrate with this graph again"
-        )
+    _refuse_missing(plan, statistics)
     view = GraphView(load_graph(source))
     writer = QdqWriter(view.model if twin is None else load_graph(twin))
-    for group in plan.groups:
-        values = join([statistics.tensors[tensor] for tensor in group])
-        chosen = choose_range(values, method, dialect.symmetric)
-        for tensor in group:
-            edges = plan.edges[tensor]
-            half = any(writer.is_half(name, index) for name, index in edges)
-            writer.quantize_tensor(edges, find_step(chosen, dialect.symmetric, half))
-    made = _quantize_weights(view, writer, plan, dialect, {} if weights is None else weights)
-    for name, quantized in made.items():
-        _quantize_convolution(writer, view, name, quantized, statistics, (shifts or {}).get(name))
+    if rounding is None:
+        rounding = find_rounding(
+            view.model,
+            plan,
+            dialect,
+            statistics,
+            method,
+            shifts=shifts,
+            is_half=writer.is_half,
+            weights=weights,
+        )
+    for tensor, edges in plan.edges.items():
+        writer.quantize_tensor(edges, rounding.steps[tensor])
+    for name, one in rounding.convolutions.items():
+        writer.quantize_weight(name, one.weight, one.bias)
     for name, change in (corrections or {}).items():
         writer.shift_bias(name, change)
     written = writer.finish(view.metadata)
@@ -113,47 +113,17 @@ def quantize_int8(
     return Int8Conversion(target, nodes, kept, method, statistics.images)
 
 
+def _refuse_missing(plan: QuantizationPlan, statistics: Statistics) -> None:
+    missing = [tensor for tensor in plan.tensors if tensor not in statistics.tensors]
+    if missing:
+        raise ExportError(
+            f"no calibration statistics for {missing[0]}", "calibrate with this graph again"
+        )
+
+
 def observed_tensors(source: onnx.ModelProto, plans: Sequence[QuantizationPlan]) -> list[str]:
     """Tensors whose statistics the plans need: what is quantized, and what convolutions read."""
     nodes = GraphView(source).by_name
     names = [tensor for plan in plans for tensor in plan.tensors]
     names += [nodes[conv].input[0] for plan in plans for conv in plan.convolutions]
     return list(dict.fromkeys(names))
-
-
-def _quantize_weights(
-    view: GraphView,
-    writer: QdqWriter,
-    plan: QuantizationPlan,
-    dialect: Dialect,
-    memory: WeightMemory,
-) -> dict[str, QuantizedWeight]:
-    """INT8 weights of every convolution of the plan, by name."""
-    limit = None if dialect.weights is None else dialect.weights.limit
-    made = {}
-    for name in plan.convolutions:
-        half = writer.is_half(name, 1)
-        if (name, half) not in memory:
-            memory[name, half] = quantize_weight(_weight(view, name), half, limit)
-        made[name] = memory[name, half]
-    return made
-
-
-def _quantize_convolution(
-    writer: QdqWriter,
-    view: GraphView,
-    name: str,
-    quantized: QuantizedWeight,
-    statistics: Statistics,
-    shifts: NDArray[np.float64] | None,
-) -> None:
-    node = view.by_name[name]
-    weight, bias = _weight(view, name), view.weight(node.input[2])
-    group = attribute(node, "group", 1)
-    means = statistics.tensors[node.input[0]].channel_means
-    corrected = corrected_bias(bias, weight, quantized, means, group, shifts)
-    writer.quantize_weight(name, quantized, corrected)
-
-
-def _weight(view: GraphView, conv: str) -> NDArray[np.float32]:
-    return view.weight(view.by_name[conv].input[1])

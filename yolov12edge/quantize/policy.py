@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -10,7 +10,7 @@ import onnx
 from yolov12edge.errors import UsageError
 from yolov12edge.graph.match import Match
 from yolov12edge.graph.view import GraphView
-from yolov12edge.quantize.rules import Dialect
+from yolov12edge.quantize.rules import Dialect, KeepFloat
 
 # Operators with arithmetic worth doing in INT8: what is left of these is reported.
 WEIGHTY = frozenset({"Conv", "MatMul"})
@@ -42,7 +42,10 @@ class QuantizationPlan:
 
 
 def plan_quantization(
-    model: onnx.ModelProto, dialect: Dialect, keep_blocks: Sequence[str] = ()
+    model: onnx.ModelProto,
+    dialect: Dialect,
+    keep_blocks: Sequence[str] = (),
+    costly: Mapping[str, str] | None = None,
 ) -> QuantizationPlan:
     """Apply the rules of a dialect to a float graph.
 
@@ -50,11 +53,14 @@ def plan_quantization(
         model: float32 graph of this package.
         dialect: rules of a family of runtimes.
         keep_blocks: dotted module paths whose nodes stay float, as drift reports name them.
+        costly: convolutions that a measurement left in float, and why (quantize/budget.py); they
+            take the place of the rules that the dialect's budget names. None: all rules hold.
 
     Raises:
         UsageError: a block that the graph does not have.
     """
     planner = _Planner(GraphView(model), dialect)
+    rules = dialect.keep if costly is None else dialect.fixed
     kept: dict[str, str] = {}
     missing = [block for block in keep_blocks if not planner.holds(block)]
     if missing:
@@ -64,7 +70,9 @@ def plan_quantization(
         )
     convolutions = []
     for node in model.graph.node:
-        reason = _reason_to_keep(planner.view, dialect, node, keep_blocks)
+        reason = _reason_to_keep(planner.view, rules, node, keep_blocks)
+        if reason is None and costly is not None:
+            reason = costly.get(node.name)
         if reason is not None:
             if node.op_type in WEIGHTY:
                 kept[node.name] = reason
@@ -82,17 +90,30 @@ def plan_quantization(
     )
 
 
+def tensors_read(view: GraphView, plan: QuantizationPlan) -> dict[str, str]:
+    """For every convolution of a plan a tensor of the plan whose step its input has."""
+    found = {}
+    for name in plan.convolutions:
+        tensor = view.by_name[name].input[0]
+        while tensor not in plan.edges:
+            producer = view.producer(tensor)
+            assert producer is not None, f"{tensor} is not quantized"
+            tensor = producer.input[0]
+        found[name] = tensor
+    return found
+
+
 def in_block(node: str, block: str) -> bool:
     """Whether a node belongs to a block or to one inside it."""
     return node.startswith((f"{block}.", f"{block}/"))
 
 
 def _reason_to_keep(
-    view: GraphView, dialect: Dialect, node: onnx.NodeProto, blocks: Sequence[str]
+    view: GraphView, rules: Sequence[KeepFloat], node: onnx.NodeProto, blocks: Sequence[str]
 ) -> str | None:
     if any(in_block(node.name, block) for block in blocks):
         return "keep-float: asked for"
-    for rule in dialect.keep:
+    for rule in rules:
         if rule.applies(view, node):
             return f"{rule.name}: {rule.why}"
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,15 @@ _HALF_SCALE_IR = 9
 INT8_MAX = 127
 
 
+IsHalf = Callable[[str, int], bool]
+"""Whether the graph that is written has FP16 at an input of a node, and so stores its scale."""
+
+
+def never_half(node: str, index: int) -> bool:
+    """Of float32 graphs."""
+    return False
+
+
 @dataclass(frozen=True)
 class Step:
     """Scale and zero point of a tensor.
@@ -33,6 +42,12 @@ class Step:
 
     scale: float
     zero: np.int8 | np.uint8
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """The first and the last step."""
+        numbers = np.iinfo(self.zero.dtype)
+        return int(numbers.min), int(numbers.max)
 
 
 def find_step(values: Range, symmetric: bool, half: bool) -> Step:

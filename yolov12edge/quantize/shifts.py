@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from yolov12edge.graph.probe import Probe
 from yolov12edge.graph.view import GraphView
 from yolov12edge.quantize.observers import Statistics
-from yolov12edge.quantize.policy import QuantizationPlan
-from yolov12edge.quantize.qdq import Step, find_step
+from yolov12edge.quantize.policy import QuantizationPlan, tensors_read
+from yolov12edge.quantize.qdq import IsHalf, Step, find_step, never_half
 from yolov12edge.quantize.ranges import Method, choose_range, join
 from yolov12edge.quantize.rules import Dialect
 
@@ -29,14 +29,20 @@ STRIDE = 3
 
 
 def choose_steps(
-    plan: QuantizationPlan, dialect: Dialect, statistics: Statistics, method: Method
+    plan: QuantizationPlan,
+    dialect: Dialect,
+    statistics: Statistics,
+    method: Method,
+    is_half: IsHalf = never_half,
 ) -> dict[str, Step]:
-    """Scale and zero point of every tensor of a plan, with float32 scales."""
+    """Scale and zero point of every tensor of a plan; FP16 scales where its readers want them."""
     steps: dict[str, Step] = {}
     for group in plan.groups:
         values = join([statistics.tensors[tensor] for tensor in group])
         chosen = choose_range(values, method, dialect.symmetric)
-        steps |= dict.fromkeys(group, find_step(chosen, dialect.symmetric, half=False))
+        for tensor in group:
+            half = any(is_half(name, index) for name, index in plan.edges[tensor])
+            steps[tensor] = find_step(chosen, dialect.symmetric, half)
     return steps
 
 
@@ -59,7 +65,8 @@ def activation_shifts(
     """
     view = GraphView(model)
     inputs = {conv: view.by_name[conv].input[0] for conv in plan.convolutions}
-    used = {tensor: _rounded_at(view, plan, tensor) for tensor in inputs.values()}
+    reads = tensors_read(view, plan)
+    used = {tensor: reads[conv] for conv, tensor in inputs.items()}
     probe = Probe(model, list(used))
     sums: dict[Method, Shifts] = {method: {} for method in choices}
     count = 0
@@ -78,17 +85,8 @@ def activation_shifts(
     }
 
 
-def _rounded_at(view: GraphView, plan: QuantizationPlan, tensor: str) -> str:
-    """The tensor of the plan whose scale a convolution's input has."""
-    while tensor not in plan.edges:
-        producer = view.producer(tensor)
-        assert producer is not None, f"{tensor} is not quantized"
-        tensor = producer.input[0]
-    return tensor
-
-
 def _rounded(values: Array, step: Step) -> Array:
-    low, high = (-128, 127) if isinstance(step.zero, np.int8) else (0, 255)
+    low, high = step.ends
     zero = float(step.zero)
     steps = np.clip(np.rint(values / step.scale) + zero, low, high) - zero
     rounded: Array = (steps * step.scale).astype(np.float32)

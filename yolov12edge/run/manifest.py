@@ -93,6 +93,28 @@ class PrecisionSection(OpenDocument):
     products: ProductsSection | None = None
 
 
+class LayerLoss(OpenDocument):
+    """What INT8 in a layer costs the detector, as shares of what all layers cost by rules alone.
+
+    `before` is to the nearest, with what rules leave in float; `after` is what was written.
+    """
+
+    activations_before: float
+    weights_before: float
+    activations_after: float
+    weights_after: float
+
+
+class LearningSection(OpenDocument):
+    """What INT8 learned from the calibration images."""
+
+    effort: str
+    convolutions: int
+    withdrawn: int
+    images: int
+    losses: dict[str, LayerLoss] = Field(default_factory=dict)
+
+
 class CalibrationSection(OpenDocument):
     """The images that decided about precision."""
 
@@ -104,6 +126,7 @@ class CalibrationSection(OpenDocument):
     trials: dict[str, float] = Field(default_factory=dict)
     domain_gap: float | None = None
     file: str | None = None
+    learning: LearningSection | None = None
 
 
 class TargetSection(OpenDocument):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,15 @@ from yolov12edge.errors import DataError, UsageError
 from yolov12edge.export import ExportOptions, export_onnx
 from yolov12edge.pipeline import cache as results
 from yolov12edge.pipeline.images.sources import CalibrationImages, calibration_images
-from yolov12edge.pipeline.stages.int8 import Int8Step, measurements, quantize_step, rules_of
+from yolov12edge.pipeline.stages.int8 import (
+    Int8Step,
+    learning,
+    measurements,
+    quantize_step,
+    rules_of,
+)
+from yolov12edge.pipeline.stages.int8.effort import EFFORTS
+from yolov12edge.pipeline.stages.int8.learning import LEAST_IMAGES
 from yolov12edge.pipeline.stages.quantize import QuantizeRequest, quantize_run
 from yolov12edge.quantize import CPU, METHODS, TENSORRT
 from yolov12edge.run.recipe import load_recipe
@@ -72,8 +82,18 @@ def step(
     images: CalibrationImages,
     method: str = "auto",
     progress: Progress = no_progress,
+    effort: str = "quick",
 ) -> Int8Step:
-    return quantize_step(source, target, CPU, images, LETTERBOX, method=method, progress=progress)
+    return quantize_step(
+        source,
+        target,
+        CPU,
+        images,
+        LETTERBOX,
+        method=method,
+        effort=effort,
+        progress=progress,
+    )
 
 
 def test_the_second_time_nothing_runs(
@@ -202,6 +222,107 @@ def test_auto_takes_the_method_that_loses_least(
     named = step(sources["own"], tmp_path / "b.onnx", images, "entropy")
     assert (named.conversion.method, named.trials, named.held_back) == ("entropy", {}, 0)
     assert named.calibrated_on == len(images)
+
+
+@pytest.fixture
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Learning as in earnest, but in two iterations."""
+    monkeypatch.setitem(EFFORTS, "normal", replace(EFFORTS["normal"], iterations=2))
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> CalibrationImages:
+    return calibration_images(write_pictures(tmp_path / "many", LEAST_IMAGES), None, 0)
+
+
+def test_rules_decide_quickly_and_measurements_otherwise(
+    sources: dict[str, Path], images: CalibrationImages, tmp_path: Path
+) -> None:
+    found = {}
+    for effort in ("quick", "normal"):
+        found[effort] = quantize_step(
+            sources["own"],
+            tmp_path / f"{effort}.onnx",
+            TENSORRT,
+            images,
+            LETTERBOX,
+            method="mse",
+            effort=effort,
+            progress=no_progress,
+        )
+    rules = {
+        effort: Counter(why.split(":")[0] for why in one.conversion.kept.values())
+        for effort, one in found.items()
+    }
+    assert rules["quick"]["stem"] == 3
+    assert rules["quick"]["class-branch"] == 12
+    assert "costly" not in rules["quick"]
+    assert not rules["normal"].keys() & {"stem", "fine-merges", "class-branch"}
+    assert 0 < rules["normal"]["costly"] <= TENSORRT.budget.convolutions  # type: ignore[union-attr]
+    # No more stay float than by rules.
+    assert rules["normal"].total() <= rules["quick"].total()
+    assert found["normal"].learning is None, f"{len(images)} images teach nothing"
+
+
+def test_enough_images_teach(
+    sources: dict[str, Path], many: CalibrationImages, tmp_path: Path, quickly: None
+) -> None:
+    first = step(sources["own"], tmp_path / "a.onnx", many, "mse", effort="normal")
+    assert first.learning is not None
+    section = first.learning.section()
+    assert section.effort == "normal"
+    assert section.images == LEAST_IMAGES
+    assert section.convolutions == len(first.learning.results) > 80
+    assert 0 <= section.withdrawn < section.convolutions
+    before = sum(one.activations_before + one.weights_before for one in section.losses.values())
+    after = sum(one.activations_after + one.weights_after for one in section.losses.values())
+    assert before == pytest.approx(1)
+    assert 0 < after < 1
+    assert f"{after:.2f} times" in first.learning.text()
+    seen: list[str] = []
+    again = step(
+        sources["own"],
+        tmp_path / "b.onnx",
+        many,
+        "mse",
+        lambda label, *_: seen.append(label),
+        "normal",
+    )
+    assert seen == []
+    assert again.learning == first.learning
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_interrupted_learning_goes_on(
+    sources: dict[str, Path],
+    many: CalibrationImages,
+    tmp_path: Path,
+    cache: Path,
+    quickly: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(learning, "_SECONDS_BETWEEN_SAVES", 0.0)
+
+    def press(label: str, done: int, total: int) -> None:
+        if label == "learning to round" and done == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        step(sources["own"], tmp_path / "a.onnx", many, "mse", press, "normal")
+    assert list(cache.glob("rounding-unfinished-*"))
+    assert not (tmp_path / "a.onnx").exists()
+    again = step(sources["own"], tmp_path / "a.onnx", many, "mse", effort="normal")
+    assert not list(cache.glob("rounding-unfinished-*"))
+    monkeypatch.setenv("YOLOV12EDGE_CACHE", str(tmp_path / "empty"))
+    whole = step(sources["own"], tmp_path / "b.onnx", many, "mse", effort="normal")
+    assert again.learning == whole.learning
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_an_unknown_effort_is_refused(sources: dict[str, Path], images: CalibrationImages) -> None:
+    with pytest.raises(UsageError, match="no effort is called 'much'") as caught:
+        step(sources["own"], Path("never.onnx"), images, effort="much")
+    assert "thorough" in caught.value.hint
 
 
 def test_an_array_calibrates_as_its_pictures_do(

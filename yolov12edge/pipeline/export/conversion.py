@@ -132,6 +132,7 @@ def _to_int8(
         job.letterbox,
         method=job.request.calibration_method,
         keep_float=job.request.keep_float,
+        effort=job.request.effort,
         twin=twin,
         fresh=job.request.fresh,
         progress=progress,
@@ -144,6 +145,8 @@ def _to_int8(
         f"{step.calibrated_on} images"
         + (" (calibration taken from the cache)" if step.from_cache else "")
     )
+    if step.learning is not None:
+        voice.info(f"{INT8_FILE}: {step.learning.text()}")
     products = products_section(conversion.path)
     if products is not None:
         voice.info(f"{INT8_FILE}: {products.text}")
@@ -156,6 +159,7 @@ def _to_int8(
         trials=step.trials,
         domain_gap=gap,
         file=CALIBRATION_FILE,
+        learning=None if step.learning is None else step.learning.section(),
     )
     return OnnxArtifact(conversion.path, "int8", conversion.nodes, conversion.kept, decided)
 

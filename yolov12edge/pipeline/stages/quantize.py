@@ -11,7 +11,7 @@ from yolov12edge.files import sha256_file
 from yolov12edge.pipeline.images.sources import FEW_IMAGES, calibration_images
 from yolov12edge.pipeline.stages.arithmetic import products_section
 from yolov12edge.pipeline.stages.fp16 import FP16_IMAGES, fp16_step
-from yolov12edge.pipeline.stages.int8 import AUTO, quantize_step, rules_of
+from yolov12edge.pipeline.stages.int8 import AUTO, DEFAULT_EFFORT, Int8Step, quantize_step, rules_of
 from yolov12edge.run.recipe import load_recipe
 from yolov12edge.runtime import open_artifact
 from yolov12edge.voice import SILENCE, Progress, Voice
@@ -29,6 +29,7 @@ class QuantizeRequest:
         calibration_limit: most images; the default if None.
         calibration_method: auto or a method, for INT8.
         keep_float: blocks that INT8 leaves in float.
+        effort: quick, normal or thorough, for INT8.
         out: the new file; beside the source if None.
         seed: of the image sample.
     """
@@ -40,6 +41,7 @@ class QuantizeRequest:
     calibration_limit: int | None = None
     calibration_method: str = AUTO
     keep_float: tuple[str, ...] = ()
+    effort: str = DEFAULT_EFFORT
     out: Path | None = None
     seed: int = 0
 
@@ -83,9 +85,12 @@ def quantize_run(request: QuantizeRequest, voice: Voice, progress: Progress) -> 
             opened.letterbox,
             method=request.calibration_method,
             keep_float=request.keep_float,
+            effort=request.effort,
             twin=twin,
             progress=progress,
         )
+    if step.learning is not None:
+        voice.info(f"{out.name}: {step.learning.text()}")
     conversion, products = step.conversion, products_section(out)
     if products is not None:
         voice.info(f"{out.name}: {products.text}")
@@ -97,8 +102,13 @@ def quantize_run(request: QuantizeRequest, voice: Voice, progress: Progress) -> 
         method=conversion.method,
         trials=step.trials,
         from_cache=step.from_cache,
+        learning=_learning(step),
         products=None if products is None else products.model_dump(mode="json"),
     )
+
+
+def _learning(step: Int8Step) -> dict[str, Any] | None:
+    return None if step.learning is None else step.learning.section().model_dump(mode="json")
 
 
 def _describe(

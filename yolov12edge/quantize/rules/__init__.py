@@ -3,6 +3,7 @@
 from yolov12edge.quantize.rules.base import (
     Dialect,
     Equalize,
+    FloatBudget,
     KeepFloat,
     LimitWeights,
     MoveUp,
@@ -20,6 +21,7 @@ __all__ = [
     "TENSORRT",
     "Dialect",
     "Equalize",
+    "FloatBudget",
     "KeepFloat",
     "LimitWeights",
     "MoveUp",

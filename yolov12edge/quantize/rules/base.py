@@ -120,6 +120,21 @@ class LimitWeights:
         return _match(self, node.op_type == "Conv")
 
 
+@dataclass(frozen=True)
+class FloatBudget:
+    """Lets a measurement choose what stays float, where images say what INT8 costs.
+
+    Attributes:
+        replaces: names of the rules whose place the measurement takes.
+        convolutions: how many it may leave in float.
+        work: share of the multiply-adds of all convolutions that these may have.
+    """
+
+    replaces: frozenset[str]
+    convolutions: int
+    work: float
+
+
 Rule = KeepFloat | QuantizeInputs | MoveUp | Equalize | LimitWeights
 
 
@@ -139,6 +154,7 @@ class Dialect:
         move_up: operators to quantize in front of.
         equalize: convolutions whose input channels are evened out first.
         weights: what INT8 weights must keep to; None where all of -127..127 will do.
+        budget: what a measurement may leave in float in place of rules; None: rules decide.
     """
 
     name: str
@@ -148,6 +164,13 @@ class Dialect:
     move_up: tuple[MoveUp, ...] = ()
     equalize: tuple[Equalize, ...] = ()
     weights: LimitWeights | None = None
+    budget: FloatBudget | None = None
+
+    @property
+    def fixed(self) -> tuple[KeepFloat, ...]:
+        """Rules that hold whatever a measurement says."""
+        replaced = frozenset[str]() if self.budget is None else self.budget.replaces
+        return tuple(rule for rule in self.keep if rule.name not in replaced)
 
     @property
     def rules(self) -> tuple[Rule, ...]:

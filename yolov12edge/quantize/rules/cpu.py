@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from yolov12edge.quantize.limits import limit_bits, limit_pairs
 from yolov12edge.quantize.rules import common
-from yolov12edge.quantize.rules.base import Dialect, LimitWeights, MoveUp
+from yolov12edge.quantize.rules.base import Dialect, FloatBudget, LimitWeights, MoveUp
 
 QUANTIZED_MOVES = MoveUp(
     "quantized-moves",
@@ -44,5 +44,6 @@ CPU = Dialect(
     move_up=(QUANTIZED_MOVES,),
     equalize=(common.EVEN_SECOND,),
     weights=NO_SATURATION,
+    budget=FloatBudget(frozenset({common.CLASS_BRANCH.name}), convolutions=6, work=0.1),
 )
 CPU_VNNI = replace(CPU, name="cpu-vnni", weights=None)

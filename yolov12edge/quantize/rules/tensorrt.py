@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from yolov12edge.quantize.rules import common
-from yolov12edge.quantize.rules.base import Dialect
+from yolov12edge.quantize.rules.base import Dialect, FloatBudget
 
 TENSORRT = Dialect(
     name="tensorrt",
@@ -18,4 +18,9 @@ TENSORRT = Dialect(
         common.ATTENTION_PRODUCTS,
     ),
     quantize=(common.CONVOLUTIONS,),
+    budget=FloatBudget(
+        frozenset({common.CLASS_BRANCH.name, common.STEM.name, common.FINE_MERGES.name}),
+        convolutions=14,
+        work=0.2,
+    ),
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,16 @@ from yolov12edge.pipeline.stages.artifacts import OnnxArtifact
 from yolov12edge.pipeline.stages.int8.measurement import JsonMeasurement, Measurement, Problem
 from yolov12edge.quantize import (
     METHODS,
+    ConvLoss,
     Int8Conversion,
     Method,
+    Rounding,
     Shifts,
     Statistics,
     WeightMemory,
     activation_shifts,
     choose_steps,
+    measure_losses,
     observe,
     observed_tensors,
     quantize_int8,
@@ -78,14 +82,43 @@ class Ranges(Measurement[Statistics]):
         return found
 
 
+class Losses(JsonMeasurement[dict[str, ConvLoss]]):
+    """What INT8 in each convolution costs what the detector says."""
+
+    kind, label = "losses", "weighing convolutions"
+    MOST = 32
+
+    def __init__(self, problem: Problem, ranges: Ranges, rounding: Rounding) -> None:
+        super().__init__(problem, ranges.images.part(0, self.MOST))
+        self._ranges = ranges
+        self._rounding = rounding
+
+    def depends_on(self) -> dict[str, Any]:
+        """The plan, and every whole number."""
+        return {**self.problem.parts(), "rounding": self._rounding.digest()}
+
+    def measure(self, progress: Progress) -> dict[str, ConvLoss]:
+        """Follow what the head says backwards."""
+        problem = self.problem
+        return measure_losses(problem.model, problem.plan, self._rounding, self.stream(progress))
+
+    def plain(self, value: dict[str, ConvLoss]) -> Any:
+        """Convolution to numbers."""
+        return {name: asdict(loss) for name, loss in value.items()}
+
+    def restored(self, document: Any) -> dict[str, ConvLoss]:
+        """Numbers as losses."""
+        return {name: ConvLoss(**loss) for name, loss in document.items()}
+
+
 class RoundingShifts(JsonMeasurement[dict[Method, Shifts]]):
     """How far rounding moves the mean of every channel that a convolution reads, by method."""
 
     kind, label = "shifts", "measuring shifts"
     MOST = 16
 
-    def __init__(self, ranges: Ranges, statistics: Statistics) -> None:
-        super().__init__(ranges.problem, ranges.images.part(0, self.MOST))
+    def __init__(self, problem: Problem, ranges: Ranges, statistics: Statistics) -> None:
+        super().__init__(problem, ranges.images.part(0, self.MOST))
         self.ranges = ranges
         self.statistics = statistics
 
@@ -119,15 +152,21 @@ class RoundingShifts(JsonMeasurement[dict[Method, Shifts]]):
 
 
 class Writer:
-    """Writes the INT8 form of a graph once ranges and shifts are known."""
+    """Writes the INT8 form of a graph once ranges and shifts are known.
+
+    Attributes:
+        shifts: by method.
+        learned: a rounding that takes the place of the nearest, once there is one.
+    """
 
     def __init__(
         self, problem: Problem, statistics: Statistics, shifts: dict[Method, Shifts]
     ) -> None:
         self.problem = problem
         self._statistics = statistics
-        self._shifts = shifts
+        self.shifts = shifts
         self._weights: WeightMemory = {}
+        self.learned: Rounding | None = None
 
     def write(
         self,
@@ -153,9 +192,10 @@ class Writer:
             method,
             twin=twin.path if twin else None,
             kept_fp32=twin.kept if twin else None,
-            shifts=self._shifts[method],
+            shifts=self.shifts[method],
             corrections=corrections,
             weights=self._weights,
+            rounding=self.learned,
         )
 
 
@@ -214,7 +254,12 @@ class ScoreCorrections(JsonMeasurement[Corrections]):
 
     def depends_on(self) -> dict[str, Any]:
         """The method, and what its file depends on."""
-        return {"method": self._method, "shifts": self._shifts.key}
+        learned = self._writer.learned
+        return {
+            "method": self._method,
+            "shifts": self._shifts.key,
+            "rounding": None if learned is None else learned.digest(),
+        }
 
     def measure(self, progress: Progress) -> Corrections:
         """Compare the file without corrections with the float graph."""

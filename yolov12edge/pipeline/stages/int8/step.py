@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,11 @@ from yolov12edge.files import sha256_file
 from yolov12edge.graph import load_graph
 from yolov12edge.pipeline.images.sources import CalibrationImages
 from yolov12edge.pipeline.stages.artifacts import OnnxArtifact
+from yolov12edge.pipeline.stages.int8.effort import DEFAULT_EFFORT, parse_effort
+from yolov12edge.pipeline.stages.int8.learning import LEAST_IMAGES, LearnedRounding, Learning
 from yolov12edge.pipeline.stages.int8.measurement import Problem
 from yolov12edge.pipeline.stages.int8.measurements import (
+    Losses,
     Ranges,
     RoundingShifts,
     ScoreCorrections,
@@ -30,10 +34,14 @@ from yolov12edge.quantize import (
     CPU_VNNI,
     METHODS,
     TENSORRT,
+    ConvLoss,
     Dialect,
     Int8Conversion,
     Method,
+    Statistics,
+    costly_convolutions,
     equalize,
+    find_rounding,
     plan_quantization,
 )
 from yolov12edge.run.recipe import Recipe
@@ -42,6 +50,8 @@ from yolov12edge.voice import Progress
 AUTO = "auto"
 # Images that choose the method: an eighth of the set, at most this many, kept out of calibration.
 MOST_HELD_BACK = 32
+# Ranges by which convolutions are weighed, before the method is chosen.
+WEIGHING_METHOD: Method = "mse"
 # Images on which channels are evened out.
 EVENING = 8
 
@@ -57,6 +67,7 @@ class Int8Step:
         calibrated_on: images that gave ranges.
         held_back: images that chose the method.
         from_cache: whether the statistics were there already.
+        learning: what was learned; None where everything is rounded to the nearest.
         findings: what the lints say; warnings only, errors are raised.
     """
 
@@ -65,6 +76,7 @@ class Int8Step:
     calibrated_on: int
     held_back: int
     from_cache: bool
+    learning: Learning | None
     findings: tuple[Finding, ...]
 
 
@@ -100,11 +112,12 @@ def quantize_step(
     *,
     method: str = AUTO,
     keep_float: Sequence[str] = (),
+    effort: str = DEFAULT_EFFORT,
     twin: OnnxArtifact | None = None,
     fresh: bool = False,
     progress: Progress,
 ) -> Int8Step:
-    """Calibrate a float32 file and write its INT8 form.
+    """Write the INT8 form of a float32 file.
 
     Args:
         source: float32 ONNX of this package.
@@ -113,6 +126,7 @@ def quantize_step(
         letterbox: how the model takes images.
         method: auto, max, percentile, entropy or mse.
         keep_float: blocks that stay float.
+        effort: quick, normal or thorough.
         twin: FP16 form of `source`, for targets that take their types from the graph.
         fresh: measure anew, whatever the cache holds.
 
@@ -120,24 +134,61 @@ def quantize_step(
         DataError: too few images to hold any back.
         ExportError: a lint found what an engine builder would refuse.
     """
-    asked = parse_method(method)
+    asked, work = parse_method(method), parse_effort(effort)
+    budget = dialect.budget if work.measured else None
     ranging, judging = _split(calibration, 0 if asked else MOST_HELD_BACK)
     with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
         even = _even_out(source, Path(folder), dialect, ranging, letterbox)
-        problem = _pose(even, dialect, keep_float, letterbox)
-        ranges = Ranges(problem, ranging)
+        pose = functools.partial(_pose, even, dialect, keep_float, letterbox)
+        ranges = Ranges(pose(None if budget is None else {}), ranging)
         statistics = ranges.find(progress, fresh)
-        shifts = RoundingShifts(ranges, statistics)
+        problem, before = ranges.problem, dict[str, ConvLoss]()
+        if budget is not None:
+            before = _weigh(ranges, statistics, progress, fresh)
+            problem = pose(costly_convolutions(before, budget))
+        shifts = RoundingShifts(problem, ranges, statistics)
         writer = Writer(problem, statistics, shifts.find(progress, fresh))
         trials = {} if asked else Trials(shifts, writer, judging).find(progress, fresh)
         chosen = asked or _best(trials)
+        learning = None
+        if work.iterations and len(ranging) >= LEAST_IMAGES:
+            taught = LearnedRounding(shifts, writer, chosen, work, twin)
+            learning = _learn(taught, before, pose(None), writer, progress, fresh)
         corrections = ScoreCorrections(shifts, writer, chosen).find(progress, fresh)
         conversion = writer.write(target, chosen, twin=twin, corrections=corrections)
-    findings = lint_graph(load_graph(target), for_builder=dialect.symmetric)
+    found = (conversion, trials, statistics.images, len(judging), ranges.remembered)
+    return Int8Step(*found, learning, _lint(target, dialect))
+
+
+def _weigh(
+    ranges: Ranges, statistics: Statistics, progress: Progress, fresh: bool
+) -> dict[str, ConvLoss]:
+    """What every convolution would cost in INT8, to the nearest."""
+    wide = ranges.problem
+    nearest = find_rounding(wide.model, wide.plan, wide.dialect, statistics, WEIGHING_METHOD)
+    return Losses(wide, ranges, nearest).find(progress, fresh)
+
+
+def _lint(path: Path, dialect: Dialect) -> tuple[Finding, ...]:
+    findings = lint_graph(load_graph(path), for_builder=dialect.symmetric)
     refuse_errors(findings)
-    return Int8Step(
-        conversion, trials, statistics.images, len(judging), ranges.remembered, tuple(findings)
-    )
+    return tuple(findings)
+
+
+def _learn(
+    taught: LearnedRounding,
+    weighed: dict[str, ConvLoss],
+    ruled: Problem,
+    writer: Writer,
+    progress: Progress,
+    fresh: bool,
+) -> Learning:
+    """Learn how to round, let the writer write it, and weigh what it is worth."""
+    learned = taught.find(progress, fresh)
+    writer.learned = learned.rounding
+    before = {name: weighed[name] for name in ruled.plan.convolutions if name in weighed}
+    after = Losses(taught.problem, taught.ranges, learned.rounding).find(progress, fresh)
+    return Learning(taught.effort, learned.results, len(taught.images), before, after)
 
 
 def _split(
@@ -167,10 +218,14 @@ def _even_out(
 
 
 def _pose(
-    source: Path, dialect: Dialect, keep_float: Sequence[str], letterbox: Letterbox
+    source: Path,
+    dialect: Dialect,
+    keep_float: Sequence[str],
+    letterbox: Letterbox,
+    costly: Mapping[str, str] | None,
 ) -> Problem:
     model = load_graph(source)
-    plan = plan_quantization(model, dialect, keep_float)
+    plan = plan_quantization(model, dialect, keep_float, costly)
     return Problem(source, sha256_file(source), model, plan, dialect, letterbox)
 
 

@@ -17,7 +17,13 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from yolov12edge.evaluate.blocks import block_tensors, ratio_db, reference_outputs, seen_scores
+from yolov12edge.evaluate.blocks import (
+    BlockTensors,
+    block_tensors,
+    ratio_db,
+    reference_outputs,
+    seen_scores,
+)
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
 from yolov12edge.evaluate.pairs import pair
 from yolov12edge.evaluate.report import InstructionSetDrift
@@ -71,14 +77,14 @@ def compare_arithmetic(
     """
     model = load_graph(path)
     tensors = block_tensors(GraphView(model), path)
-    names = list(dict.fromkeys(name.removeprefix("-") for name in tensors.values()))
+    names = tensors.distinct
     exact = _Sums(tensors)
     sums = {level: _Sums(tensors) for level in (processor().int8_level, *levels)}
     with contextlib.ExitStack() as stack:
         run_exactly = _probe(model, names, optimize=False)
         runs = stack.enter_context(_runs(model, names, runtime, levels, threads))
         for image in images:
-            expected = reference_outputs(detector, list(tensors), image)
+            expected = reference_outputs(detector, list(tensors.names), image)
             exact.add(expected, run_exactly(image))
             for one, run in zip(sums.values(), runs, strict=True):
                 one.add(expected, run(image))
@@ -88,25 +94,22 @@ def compare_arithmetic(
 class _Sums:
     """What adds up over images: signal and error of every block, detections found again."""
 
-    def __init__(self, tensors: dict[str, str]) -> None:
+    def __init__(self, tensors: BlockTensors) -> None:
         self._tensors = tensors
-        self._last = next(reversed(tensors))
         self._powers: dict[tuple[str, str], NDArray[np.float64]] = {}
         self.images = self.truths = self.found = 0
 
     def add(self, expected: Mapping[str, Array], produced: Mapping[str, Array]) -> None:
-        for block, name in self._tensors.items():
-            value = np.asarray(produced[name.removeprefix("-")], np.float32)
-            value = -value if name.startswith("-") else value
-            if block == self._last:
+        for block, value in self._tensors.values(produced).items():
+            if block == self._tensors.last:
                 self._add_decoded(expected[block], value)
             else:
                 self._add_powers(block, "", expected[block], value)
         self.images += 1
 
     def _add_decoded(self, expected: Array, produced: Array) -> None:
-        self._add_powers(self._last, "boxes", expected[:, :4], produced[:, :4])
-        self._add_powers(self._last, "scores", *seen_scores(expected, produced))
+        self._add_powers(self._tensors.last, "boxes", expected[:, :4], produced[:, :4])
+        self._add_powers(self._tensors.last, "scores", *seen_scores(expected, produced))
         truth, found = _shown(expected[0]), _shown(np.nan_to_num(produced[0]))
         self.truths += len(truth)
         self.found += len(pair(truth, found).iou)

@@ -42,7 +42,7 @@ def images(runner: Runner) -> Answers:
 
 
 def tensor_of(path: Path, block: str) -> str:
-    return block_tensors(GraphView(load_graph(path)), path)[block].removeprefix("-")
+    return block_tensors(GraphView(load_graph(path)), path).names[block]
 
 
 def miscompiling(tensor: str, least: int = 0) -> BuildPart:
@@ -71,7 +71,7 @@ def miscompiling(tensor: str, least: int = 0) -> BuildPart:
 )
 @given(data=st.data())
 def test_the_first_wrong_block_is_named_in_few_builds(graph: Path, data: st.DataObject) -> None:
-    tensors = block_tensors(GraphView(load_graph(graph)), graph)
+    tensors = block_tensors(GraphView(load_graph(graph)), graph).names
     # One coarse branch of the head moves too little of the whole output to be told by it.
     before_the_head = [block for block in tensors if not block.startswith("model.21")]
     block = data.draw(st.sampled_from(before_the_head))
@@ -136,7 +136,7 @@ def test_tensorrt_rtx_builds_the_parts(tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     export_onnx(lively_model("n", "v1", num_classes=2), path, ExportOptions(SIDE, SIDE))
     view = GraphView(load_graph(path))
-    tensors = list(block_tensors(view, path).items())
+    tensors = list(block_tensors(view, path).names.items())
     for block, tensor in [*tensors[::9], tensors[-1]]:
         part = tmp_path / f"{block}.onnx"
         onnx.save(cut_after(view, tensor), part)
@@ -153,7 +153,7 @@ def test_tensorrt_rtx_builds_the_parts(tmp_path: Path) -> None:
 def test_every_part_yields_its_block(graph: Path) -> None:
     view = GraphView(load_graph(graph))
     picture = probe_picture(SIDE, SIDE)
-    tensors = block_tensors(view, graph)
+    tensors = block_tensors(view, graph).names
     for block in ("model.0", "model.2.m.0", "model.8.m.0.0.attn"):
         tensor = tensors[block]
         part = cut_after(view, tensor)

@@ -96,7 +96,7 @@ def bisect(
         EdgeError: a part cannot be built or run.
     """
     view = GraphView(load_graph(graph))
-    tensors = {block: name.removeprefix("-") for block, name in block_tensors(view, graph).items()}
+    tensors = block_tensors(view, graph).names
     least = LEAST_DB[lowest_precision(view)]
     before = _before(view, tensors)
     ratios: dict[str, float] = {}

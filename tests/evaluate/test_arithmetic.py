@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,10 @@ import pytest
 from tests.models import lively_model
 from tests.skips import NO_LESSER
 from yolov12edge.data import Dataset
-from yolov12edge.evaluate import Gate
+from yolov12edge.evaluate import Gate, arithmetic
 from yolov12edge.evaluate.arithmetic import compare_arithmetic, has_int8_products
 from yolov12edge.export import ExportOptions, export_onnx, probe_picture
+from yolov12edge.graph import GraphView
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.stages.arithmetic import products_section
 from yolov12edge.pipeline.stages.verify import Subject, verify_artifacts
@@ -85,6 +87,7 @@ def test_the_default_is_exact_everywhere_and_full_range_is_not(
     assert [one.name for one in safe] == [processor().int8_level, *levels]
     assert all(one.passed for one in safe), safe
     assert all(one.exact_db - one.runtime_db < 1 for one in safe)
+    assert all(one.own_db is not None and abs(one.own_db) < 0.1 for one in safe), safe
     native, *lesser = compare_arithmetic(
         detector, quantize(CPU_VNNI), bright(4), "openvino", levels
     )
@@ -93,6 +96,39 @@ def test_the_default_is_exact_everywhere_and_full_range_is_not(
         assert not one.passed
         assert one.block == "model.0"
         assert one.exact_db - one.runtime_db > 3
+
+
+@pytest.mark.skipif(not HERE, reason=NO_LESSER)
+@pytest.mark.parametrize(
+    ("convolution", "block", "tolerance"),
+    [
+        ("model.6.cv2", "model.6", arithmetic.BLOCK_TOLERANCE_DB),
+        # By what the whole network loses, too.
+        ("model.21.cv2.0.1", "model.21.cv2.0", math.inf),
+    ],
+)
+def test_the_one_block_that_saturates_is_named(
+    tmp_path: Path,
+    detector: Detector,
+    quantize: Quantize,
+    monkeypatch: pytest.MonkeyPatch,
+    convolution: str,
+    block: str,
+    tolerance: float,
+) -> None:
+    monkeypatch.setattr(arithmetic, "BLOCK_TOLERANCE_DB", tolerance)
+    model, full = onnx.load(quantize(CPU)), GraphView(onnx.load(quantize(CPU_VNNI)))
+    for tensor in model.graph.initializer:
+        if tensor.name.startswith((f"{convolution}.weight/", f"{convolution}.bias")):
+            tensor.CopyFrom(full.initializers[tensor.name])
+    path = tmp_path / "one.onnx"
+    onnx.save(model, path)
+    native, lesser = compare_arithmetic(detector, path, bright(2), "openvino", HERE[-1:])
+    assert native.passed is not processor().adds_pairs_in_16_bits
+    assert not lesser.passed
+    assert lesser.block == lesser.own_block == block
+    assert lesser.own_db is not None
+    assert min(lesser.own_db, lesser.exact_db - lesser.runtime_db) > 3
 
 
 def test_onnxruntime_is_followed_on_this_processor(detector: Detector, quantize: Quantize) -> None:

@@ -106,7 +106,11 @@ class InstructionSetDrift(Document):
         name: as in `yolov12edge.processor`; the first of a report is what the judge has.
         images: how many were followed.
         block: the first block that is computed wrong; if none is, the one that is furthest off.
-        exact_db, runtime_db: its ratio of signal to error, exactly and in the runtime.
+        exact_db, runtime_db: its ratio of signal to error, exactly and in the runtime; fed with
+            exact values where it is wrong even so, else in the whole network.
+        own_block: the block that is furthest off where every block is fed with exact values, so
+            that nothing travels; None in reports of earlier versions.
+        own_db: what it loses so, in dB of signal to error; below 0 where it gains.
         passed: no block is computed wrong.
         matched, matched_exactly: share of the reference's detections found again, in the runtime
             and exactly.
@@ -117,6 +121,8 @@ class InstructionSetDrift(Document):
     block: str
     exact_db: float
     runtime_db: float
+    own_block: str | None = None
+    own_db: float | None = None
     passed: bool
     matched: float | None
     matched_exactly: float | None

@@ -131,6 +131,17 @@ def test_the_one_block_that_saturates_is_named(
     assert min(lesser.own_db, lesser.exact_db - lesser.runtime_db) > 3
 
 
+def test_a_fixed_batch_is_followed_image_by_image(tmp_path: Path, detector: Detector) -> None:
+    source, path = tmp_path / "model.onnx", tmp_path / "two.onnx"
+    export_onnx(detector, source, ExportOptions(SIZE, SIZE, variant="rows", batch=2))
+    model = onnx.load(source)
+    plan = plan_quantization(model, CPU)
+    statistics = observe(model, observed_tensors(model, [plan]), iter(bright(2)[:, 0]), 2)
+    quantize_int8(source, path, plan, CPU, statistics, "max")
+    (found,) = compare_arithmetic(detector, path, bright(2), "openvino")
+    assert (found.images, found.passed) == (2, True)
+
+
 def test_onnxruntime_is_followed_on_this_processor(detector: Detector, quantize: Quantize) -> None:
     (found,) = compare_arithmetic(detector, quantize(CPU), bright(2), "onnxruntime")
     assert (found.name, found.images, found.passed) == (processor().int8_level, 2, True)

@@ -189,7 +189,21 @@ def _runs(
         path = Path(folder) / "blocks.onnx"
         onnx.save(model, path)
         # All of them start at once, since each takes a second to compile.
-        yield [stack.enter_context(GraphProcess(path, level, threads)) for level in (None, *levels)]
+        processes = [
+            stack.enter_context(GraphProcess(path, level, threads)) for level in (None, *levels)
+        ]
+        batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
+        yield [_of_one_image(process, batch) for process in processes]
+
+
+def _of_one_image(run: Run, batch: int) -> Run:
+    """What runs a graph of a fixed batch, for one image."""
+
+    def run_one(values: Mapping[str, Array]) -> Mapping[str, Array]:
+        found = run({name: np.repeat(value, batch, axis=0) for name, value in values.items()})
+        return {name: value[:1] for name, value in found.items()}
+
+    return run_one
 
 
 def _probe(model: onnx.ModelProto, names: Sequence[str], optimize: bool) -> Run:

@@ -123,6 +123,8 @@ def test_a_lesser_instruction_set_is_told_where_it_computes_otherwise(
     )  # fmt: skip
     assert exported.code == 0, exported.err
     document: Any = json.loads((tmp_path / "run/manifest.json").read_text())
+    products = document["precision"]["products"]
+    assert products["largest"] <= 32640 < products["limit"]
     document["judged_on"] = vars(ELSEWHERE)
     (tmp_path / "run/manifest.json").write_text(json.dumps(document))
     code = (

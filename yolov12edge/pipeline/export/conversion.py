@@ -157,7 +157,9 @@ def _to_int8(
         domain_gap=gap,
         file=CALIBRATION_FILE,
     )
-    return OnnxArtifact(conversion.path, "int8", conversion.nodes, conversion.kept, decided)
+    return OnnxArtifact(
+        conversion.path, "int8", conversion.nodes, conversion.kept, decided, products
+    )
 
 
 def _domain_gap(

@@ -16,8 +16,11 @@ from tests.skips import NO_LESSER
 from yolov12edge.data import Dataset
 from yolov12edge.evaluate import Gate, arithmetic
 from yolov12edge.evaluate.arithmetic import compare_arithmetic, has_int8_products
+from yolov12edge.evaluate.blocks import block_tensors
 from yolov12edge.export import ExportOptions, export_onnx, probe_picture
-from yolov12edge.graph import GraphView
+from yolov12edge.graph import GraphView, load_graph
+from yolov12edge.graph.cut import cut_at
+from yolov12edge.graph.saturation import int8_convolutions
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.stages.arithmetic import products_section
 from yolov12edge.pipeline.stages.verify import Subject, verify_artifacts
@@ -96,6 +99,15 @@ def test_the_default_is_exact_everywhere_and_full_range_is_not(
         assert not one.passed
         assert one.block == "model.0"
         assert one.exact_db - one.runtime_db > 3
+
+
+def test_blocks_by_themselves_multiply_what_the_network_multiplies(quantize: Quantize) -> None:
+    view = GraphView(onnx.shape_inference.infer_shapes(load_graph(quantize(CPU))))
+    tensors = block_tensors(view, quantize(CPU))
+    blocks = GraphView(cut_at(view, tensors.distinct).model)
+    multiplied = [one.node.name for one in int8_convolutions(view)]
+    assert [one.node.name for one in int8_convolutions(blocks)] == multiplied
+    assert len(blocks.inputs) > 30
 
 
 @pytest.mark.skipif(not HERE, reason=NO_LESSER)

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from yolov12edge.graph.precisions import MOVES
 from yolov12edge.graph.view import GraphView
 
 PART_OUTPUT = "detections"
@@ -82,9 +83,16 @@ def cut_at(view: GraphView, tensors: Sequence[str]) -> Blocks:
 
     Args:
         view: of a graph whose types and shapes are known; it is not changed.
-        tensors: of any type; only float32 is cut.
+        tensors: of any type. Only float32 is cut, and no INT8 that is restored for its readers:
+            runtimes multiply it as INT8, which they could not tell of an input.
     """
-    cut = [one for one in tensors if view.uses(one) and view.types.get(one) == TensorProto.FLOAT]
+    cut = [
+        one
+        for one in tensors
+        if view.uses(one)
+        and view.types.get(one) == TensorProto.FLOAT
+        and not _is_restored(view, one)
+    ]
     fed = {tensor: f"{tensor}/fed" for tensor in cut}
     model = with_outputs(view, tensors)
     declared = {one.name: one for one in (*view.graph.value_info, *view.graph.output)}
@@ -95,6 +103,15 @@ def cut_at(view: GraphView, tensors: Sequence[str]) -> Blocks:
     for node in model.graph.node:
         node.input[:] = [fed.get(name, name) for name in node.input]
     return Blocks(model, fed)
+
+
+def _is_restored(view: GraphView, tensor: str) -> bool:
+    """Whether a tensor comes from DequantizeLinear, and was only moved since."""
+    producer = view.producer(tensor)
+    if producer is None or producer.op_type == "DequantizeLinear":
+        return producer is not None
+    entering = [producer.input[index] for index in view.computed_inputs(producer)]
+    return producer.op_type in MOVES and all(_is_restored(view, name) for name in entering)
 
 
 def with_outputs(view: GraphView, tensors: Sequence[str]) -> onnx.ModelProto:

@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--val-images", type=int, default=None)
     parser.add_argument("--calib-images", type=int, default=None)
     parser.add_argument("--full", action="store_true", help="also weights of all eight bits")
+    parser.add_argument("--memory", type=int, default=4 * 10**9, help="bytes to feed blocks from")
     options = parser.parse_args()
 
     detector = load_model(options.weights)
@@ -93,11 +94,13 @@ def main() -> None:
                 weights = "eight bits" if dialect is CPU_VNNI else "default"
                 reports = judge(path, detector, judges, letterbox, levels)
                 checks = compare_arithmetic(
-                    detector, path, pictures(judges, letterbox), "openvino", levels
+                    *(detector, path, pictures(judges, letterbox), "openvino", levels),
+                    memory=options.memory,
                 )
                 print(row(seed, weights, "exactly", reports["exactly"], "", ""))
                 for check in checks:
-                    alone = f"{check.own_block}, {check.own_db:.4f} dB"
+                    assert check.alone is not None
+                    alone = f"{check.alone.block}, {check.alone.lost_db:.4f} dB"
                     whole = f"{check.block}, {check.exact_db - check.runtime_db:.2f} dB"
                     print(
                         row(seed, weights, check.name, reports[check.name], alone, whole),

@@ -90,7 +90,8 @@ def test_the_default_is_exact_everywhere_and_full_range_is_not(
     assert [one.name for one in safe] == [processor().int8_level, *levels]
     assert all(one.passed for one in safe), safe
     assert all(one.exact_db - one.runtime_db < 1 for one in safe)
-    assert all(one.own_db is not None and abs(one.own_db) < 0.1 for one in safe), safe
+    assert all(one.alone is not None and abs(one.alone.lost_db) < 0.1 for one in safe), safe
+    assert {one.alone.images for one in safe if one.alone} == {4}
     native, *lesser = compare_arithmetic(
         detector, quantize(CPU_VNNI), bright(4), "openvino", levels
     )
@@ -138,9 +139,9 @@ def test_the_one_block_that_saturates_is_named(
     native, lesser = compare_arithmetic(detector, path, bright(2), "openvino", HERE[-1:])
     assert native.passed is not processor().adds_pairs_in_16_bits
     assert not lesser.passed
-    assert lesser.block == lesser.own_block == block
-    assert lesser.own_db is not None
-    assert min(lesser.own_db, lesser.exact_db - lesser.runtime_db) > 3
+    assert lesser.alone is not None
+    assert lesser.block == lesser.alone.block == block
+    assert min(lesser.alone.lost_db, lesser.exact_db - lesser.runtime_db) > 3
 
 
 def test_a_fixed_batch_is_followed_image_by_image(tmp_path: Path, detector: Detector) -> None:
@@ -155,7 +156,9 @@ def test_a_fixed_batch_is_followed_image_by_image(tmp_path: Path, detector: Dete
 
 
 def test_onnxruntime_is_followed_on_this_processor(detector: Detector, quantize: Quantize) -> None:
-    (found,) = compare_arithmetic(detector, quantize(CPU), bright(2), "onnxruntime")
+    (found,) = compare_arithmetic(detector, quantize(CPU), bright(2), "onnxruntime", memory=0)
+    assert found.alone is not None
+    assert (found.alone.images, abs(found.alone.lost_db) < 0.001) == (1, True)
     assert (found.name, found.images, found.passed) == (processor().int8_level, 2, True)
 
 

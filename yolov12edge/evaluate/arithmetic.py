@@ -30,7 +30,7 @@ from yolov12edge.evaluate.blocks import (
 )
 from yolov12edge.evaluate.detections import Detections, non_max_suppression
 from yolov12edge.evaluate.pairs import pair
-from yolov12edge.evaluate.report import InstructionSetDrift
+from yolov12edge.evaluate.report import BlockDrift, InstructionSetDrift
 from yolov12edge.graph.cut import cut_at, with_outputs
 from yolov12edge.graph.load import load_graph
 from yolov12edge.graph.probe import Probe
@@ -49,6 +49,8 @@ Run = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 TOLERANCE_DB = 1.0
 # Of blocks fed with exact values: healthy ones stay within hundredths (docs/quantization.md).
 BLOCK_TOLERANCE_DB = 0.5
+# For values that blocks are fed with: 8 images of a small network at 640 px, 2 of a medium one.
+MEMORY = 10**9
 # Above this INT8 has no say: float32 is summed in another order.
 _EXACT_DB = 60.0
 
@@ -65,6 +67,7 @@ def compare_arithmetic(
     runtime: str,
     levels: Sequence[str] = (),
     threads: int | None = None,
+    memory: int = MEMORY,
 ) -> tuple[InstructionSetDrift, ...]:
     """Follow a few images through the file, exactly and in a runtime.
 
@@ -75,6 +78,7 @@ def compare_arithmetic(
         runtime: "openvino", or "onnxruntime", which can't be kept to lesser instruction sets.
         levels: instruction sets to keep to besides what this processor has (runtime/lesser.py).
         threads: CPU threads; the runtime's own choice if None.
+        memory: bytes for what blocks are fed with; one image is always taken.
 
     Returns:
         this processor first, then the levels in their order.
@@ -84,27 +88,47 @@ def compare_arithmetic(
     """
     view = GraphView(onnx.shape_inference.infer_shapes(load_graph(path)))
     tensors = block_tensors(view, path)
-    names = tensors.distinct
+    names, places = tensors.distinct, (None, *levels)
     entry, blocks = view.inputs[0].name, cut_at(view, names)
-    sets = (processor().int8_level, *levels)
-    exact = _Sums(tensors)
-    whole, alone = ([_Sums(tensors) for _ in sets] for _ in range(2))
-    with contextlib.ExitStack() as stack:
-        run_exactly = _probe(view.model, names, optimize=False)
-        run_whole, run_alone = (
-            stack.enter_context(_runs(model, names, runtime, levels, threads))
-            for model in (with_outputs(view, names), blocks.model)
-        )
+    held = _Held(tensors, memory)
+    exact, whole, alone = _Sums(tensors), *([_Sums(tensors) for _ in places] for _ in range(2))
+    run_exactly = _probe(view.model, names, optimize=False)
+    with _runs(with_outputs(view, names), names, runtime, places, threads) as runs:
         for image in images:
             expected = reference_outputs(detector, list(tensors.names), image)
             values = run_exactly({entry: image})
             exact.add(expected, values)
-            for sums, run in zip(whole, run_whole, strict=True):
+            for sums, run in zip(whole, runs, strict=True):
                 sums.add(expected, run({entry: image}))
             fed = {entry: image, **{name: values[cut] for cut, name in blocks.fed.items()}}
-            for sums, run in zip(alone, run_alone, strict=True):
-                sums.add(expected, run(fed))
-    return tuple(_compare(exact, *three) for three in zip(sets, whole, alone, strict=True))
+            held.add(expected, values, fed)
+    for sums, place in zip(alone, places, strict=True):
+        # One after the other: a large network that is fed with everything takes a gigabyte.
+        with _runs(blocks.model, names, runtime, [place], threads) as (run,):
+            for wanted, given in held.images:
+                sums.add(wanted, run(given))
+    sets = (processor().int8_level, *levels)
+    return tuple(
+        _compare(level, exact, travelled, held.exact, own)
+        for level, travelled, own in zip(sets, whole, alone, strict=True)
+    )
+
+
+class _Held:
+    """What blocks are to yield and are fed with, on as many images as there is memory for."""
+
+    def __init__(self, tensors: BlockTensors, memory: int) -> None:
+        self.images: list[tuple[Mapping[str, Array], Mapping[str, Array]]] = []
+        self.exact = _Sums(tensors)
+        self._room = memory
+
+    def add(
+        self, expected: Mapping[str, Array], values: Mapping[str, Array], fed: Mapping[str, Array]
+    ) -> None:
+        self._room -= sum(one.nbytes for one in (*expected.values(), *fed.values()))
+        if self._room >= 0 or not self.images:
+            self.images.append((expected, fed))
+            self.exact.add(expected, values)
 
 
 class _Sums:
@@ -149,27 +173,33 @@ def _shown(decoded: Array) -> Detections:
     return non_max_suppression(decoded, COUNTED).above(SHOWN.confidence)
 
 
-def _compare(exact: _Sums, level: str, whole: _Sums, alone: _Sums) -> InstructionSetDrift:
-    right, travelled, fed = exact.ratios(), whole.ratios(), alone.ratios()
-    lost = {block: right[block] - ratio for block, ratio in travelled.items()}
-    own = {block: right[block] - ratio for block, ratio in fed.items()}
-    furthest = max(own, key=lambda block: abs(own[block]))
+def _compare(
+    level: str, exact: _Sums, whole: _Sums, held: _Sums, alone: _Sums
+) -> InstructionSetDrift:
+    """The verdict on an instruction set; `held` are exact values of the images of `alone`."""
+    lost, own = _lost(exact, whole), _lost(held, alone)
     # In the whole network a block may only look wrong, behind others that are.
-    alone_wrong = [block for block, loss in own.items() if loss > BLOCK_TOLERANCE_DB]
-    wrong = alone_wrong or [block for block, loss in lost.items() if loss > TOLERANCE_DB]
+    wrong_alone = [block for block, loss in own.items() if loss > BLOCK_TOLERANCE_DB]
+    wrong = wrong_alone or [block for block, loss in lost.items() if loss > TOLERANCE_DB]
     named = wrong[0] if wrong else max(lost, key=lost.__getitem__)
+    right, runtime = (held, alone) if wrong_alone else (exact, whole)
+    furthest = max(own, key=lambda block: abs(own[block]))
     return InstructionSetDrift(
         name=level,
         images=exact.images,
         block=named,
-        exact_db=right[named],
-        runtime_db=(fed if alone_wrong else travelled)[named],
-        own_block=furthest,
-        own_db=own[furthest],
+        exact_db=right.ratios()[named],
+        runtime_db=runtime.ratios()[named],
+        alone=BlockDrift(block=furthest, lost_db=own[furthest], images=held.images),
         passed=not wrong,
         matched=whole.found / whole.truths if whole.truths else None,
         matched_exactly=exact.found / exact.truths if exact.truths else None,
     )
+
+
+def _lost(exact: _Sums, runtime: _Sums) -> dict[str, float]:
+    found = runtime.ratios()
+    return {block: ratio - found[block] for block, ratio in exact.ratios().items()}
 
 
 @contextlib.contextmanager
@@ -177,10 +207,10 @@ def _runs(
     model: onnx.ModelProto,
     names: Sequence[str],
     runtime: str,
-    levels: Sequence[str],
+    levels: Sequence[str | None],
     threads: int | None,
 ) -> Iterator[list[Run]]:
-    """What runs a graph and yields its outputs: on this processor, then on each level."""
+    """What runs a graph and yields its outputs on each level; None: as this processor can."""
     if runtime != "openvino":
         yield [_probe(model, names, optimize=True)]
         return
@@ -189,9 +219,7 @@ def _runs(
         path = Path(folder) / "blocks.onnx"
         onnx.save(model, path)
         # All of them start at once, since each takes a second to compile.
-        processes = [
-            stack.enter_context(GraphProcess(path, level, threads)) for level in (None, *levels)
-        ]
+        processes = [stack.enter_context(GraphProcess(path, level, threads)) for level in levels]
         batch = model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1
         yield [_of_one_image(process, batch) for process in processes]
 

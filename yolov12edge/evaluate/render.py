@@ -77,7 +77,7 @@ def _instruction_sets(report: DriftReport) -> list[Text]:
     if not right:
         return []
     off = max(
-        abs(one.exact_db - one.runtime_db if one.own_db is None else one.own_db) for one in right
+        abs(one.alone.lost_db if one.alone else one.exact_db - one.runtime_db) for one in right
     )
     names = ", ".join(one.name for one in right)
     least = max(0.001, math.ceil(1000 * off) / 1000)

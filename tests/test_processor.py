@@ -25,7 +25,7 @@ def test_what_int8_runs_in(tmp_path: Path, flags: str, level: str, in_16_bits: b
     file = tmp_path / "cpuinfo"
     file.write_text(f"vendor_id\t: X\nmodel name\t: A CPU @ 2.40GHz\nflags\t\t: {flags}\n\n" * 2)
     found = read_processor(file, "x86_64")
-    assert found.text == f"A CPU @ 2.40GHz ({level})"
+    assert found.identity.text == f"A CPU @ 2.40GHz ({level})"
     assert found.adds_pairs_in_16_bits is in_16_bits
 
 

@@ -26,6 +26,24 @@ LEVELS = tuple(level for level, _ in (*_X86_LEVELS, *_ARM_LEVELS))
 
 
 @dataclass(frozen=True)
+class Identity:
+    """A processor, as far as results depend on it.
+
+    Attributes:
+        model: its name as the system gives it.
+        int8_level: the instruction set that INT8 runs in, as `Processor.int8_level`.
+    """
+
+    model: str
+    int8_level: str
+
+    @property
+    def text(self) -> str:
+        """Name and INT8 level for people."""
+        return f"{self.model} ({self.int8_level})"
+
+
+@dataclass(frozen=True)
 class Processor:
     """A processor.
 
@@ -55,9 +73,9 @@ class Processor:
         return None if level == "unknown" else level not in EXACT_LEVELS
 
     @property
-    def text(self) -> str:
-        """Name and INT8 level for people."""
-        return f"{self.model} ({self.int8_level})"
+    def identity(self) -> Identity:
+        """What of it results depend on."""
+        return Identity(self.model, self.int8_level)
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,9 +14,13 @@ import pytest
 from tests.models import lively_model
 from tests.skips import NO_LESSER
 from yolov12edge.data import Dataset
-from yolov12edge.evaluate import Gate
+from yolov12edge.evaluate import Gate, arithmetic
 from yolov12edge.evaluate.arithmetic import compare_arithmetic, has_int8_products
+from yolov12edge.evaluate.blocks import block_tensors
 from yolov12edge.export import ExportOptions, export_onnx, probe_picture
+from yolov12edge.graph import GraphView, load_graph
+from yolov12edge.graph.cut import cut_at
+from yolov12edge.graph.saturation import int8_convolutions
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.stages.arithmetic import products_section
 from yolov12edge.pipeline.stages.verify import Subject, verify_artifacts
@@ -85,6 +90,8 @@ def test_the_default_is_exact_everywhere_and_full_range_is_not(
     assert [one.name for one in safe] == [processor().int8_level, *levels]
     assert all(one.passed for one in safe), safe
     assert all(one.exact_db - one.runtime_db < 1 for one in safe)
+    assert all(one.alone is not None and abs(one.alone.lost_db) < 0.1 for one in safe), safe
+    assert {one.alone.images for one in safe if one.alone} == {4}
     native, *lesser = compare_arithmetic(
         detector, quantize(CPU_VNNI), bright(4), "openvino", levels
     )
@@ -95,8 +102,63 @@ def test_the_default_is_exact_everywhere_and_full_range_is_not(
         assert one.exact_db - one.runtime_db > 3
 
 
+def test_blocks_by_themselves_multiply_what_the_network_multiplies(quantize: Quantize) -> None:
+    view = GraphView(onnx.shape_inference.infer_shapes(load_graph(quantize(CPU))))
+    tensors = block_tensors(view, quantize(CPU))
+    blocks = GraphView(cut_at(view, tensors.distinct).model)
+    multiplied = [one.node.name for one in int8_convolutions(view)]
+    assert [one.node.name for one in int8_convolutions(blocks)] == multiplied
+    assert len(blocks.inputs) > 30
+
+
+@pytest.mark.skipif(not HERE, reason=NO_LESSER)
+@pytest.mark.parametrize(
+    ("convolution", "block", "tolerance"),
+    [
+        ("model.6.cv2", "model.6", arithmetic.BLOCK_TOLERANCE_DB),
+        # By what the whole network loses, too.
+        ("model.21.cv2.0.1", "model.21.cv2.0", math.inf),
+    ],
+)
+def test_the_one_block_that_saturates_is_named(
+    tmp_path: Path,
+    detector: Detector,
+    quantize: Quantize,
+    monkeypatch: pytest.MonkeyPatch,
+    convolution: str,
+    block: str,
+    tolerance: float,
+) -> None:
+    monkeypatch.setattr(arithmetic, "BLOCK_TOLERANCE_DB", tolerance)
+    model, full = onnx.load(quantize(CPU)), GraphView(onnx.load(quantize(CPU_VNNI)))
+    for tensor in model.graph.initializer:
+        if tensor.name.startswith((f"{convolution}.weight/", f"{convolution}.bias")):
+            tensor.CopyFrom(full.initializers[tensor.name])
+    path = tmp_path / "one.onnx"
+    onnx.save(model, path)
+    native, lesser = compare_arithmetic(detector, path, bright(2), "openvino", HERE[-1:])
+    assert native.passed is not processor().adds_pairs_in_16_bits
+    assert not lesser.passed
+    assert lesser.alone is not None
+    assert lesser.block == lesser.alone.block == block
+    assert min(lesser.alone.lost_db, lesser.exact_db - lesser.runtime_db) > 3
+
+
+def test_a_fixed_batch_is_followed_image_by_image(tmp_path: Path, detector: Detector) -> None:
+    source, path = tmp_path / "model.onnx", tmp_path / "two.onnx"
+    export_onnx(detector, source, ExportOptions(SIZE, SIZE, variant="rows", batch=2))
+    model = onnx.load(source)
+    plan = plan_quantization(model, CPU)
+    statistics = observe(model, observed_tensors(model, [plan]), iter(bright(2)[:, 0]), 2)
+    quantize_int8(source, path, plan, CPU, statistics, "max")
+    (found,) = compare_arithmetic(detector, path, bright(2), "openvino")
+    assert (found.images, found.passed) == (2, True)
+
+
 def test_onnxruntime_is_followed_on_this_processor(detector: Detector, quantize: Quantize) -> None:
-    (found,) = compare_arithmetic(detector, quantize(CPU), bright(2), "onnxruntime")
+    (found,) = compare_arithmetic(detector, quantize(CPU), bright(2), "onnxruntime", memory=0)
+    assert found.alone is not None
+    assert (found.alone.images, abs(found.alone.lost_db) < 0.001) == (1, True)
     assert (found.name, found.images, found.passed) == (processor().int8_level, 2, True)
 
 

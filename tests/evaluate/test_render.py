@@ -77,3 +77,18 @@ def test_a_reference_of_zero_keeps_no_share() -> None:
     assert row.split() == ["mAP50-95", "0.0000", "0.6086"]
     row = next(line for line in text_of(map_artifact=0.0).splitlines() if "mAP50-95" in line)
     assert row.split() == ["mAP50-95", "0.6125", "0.0000", "0.00%", "kept"]
+
+
+def test_where_int8_is_exact_fits_a_terminal() -> None:
+    sets = ("avx512-vnni", "sse4.2", "avx2", "avx512")
+    one = {
+        "images": 8, "block": "model.21.cv2.1", "exact_db": 40.2, "runtime_db": 40.0,
+        "passed": True, "matched": 1.0, "matched_exactly": 1.0,
+    }  # fmt: skip
+    alone = [{"block": "model.6", "lost_db": -0.0011 * place, "images": 8} for place in range(4)]
+    found = [one | {"name": name, "alone": own} for name, own in zip(sets, alone, strict=True)]
+    line = "        INT8 exact on avx512-vnni, sse4.2, avx2, avx512; blocks within 0.004 dB"
+    assert line in text_of(instruction_sets=found).splitlines()
+    # Reports of earlier versions know what the whole network loses alone.
+    earlier = text_of(instruction_sets=[one | {"name": "avx2"}])
+    assert "INT8 exact on avx2; blocks within 0.2" in earlier

@@ -15,10 +15,12 @@ import pytest
 from tests.commands import run
 from tests.runtime.test_golden_checks import SIDE, golden, reference
 from yolov12edge.errors import GateFailed
-from yolov12edge.run.judge import Judge, recorded_judge, this_judge
+from yolov12edge.processor import Identity, processor
+from yolov12edge.run.judge import recorded_judge
 from yolov12edge.runtime.golden_gate import check_artifact
 
-ELSEWHERE = Judge("Atom x7", "sse4.2")
+HERE = processor().identity
+ELSEWHERE = Identity("Atom x7", "sse4.2")
 
 
 class Cpu:
@@ -45,17 +47,17 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("YOLOV12EDGE_CACHE", str(tmp_path / "cache"))
     golden(reference()).write(tmp_path / "golden.npz")
     (tmp_path / "model.onnx").write_bytes(b"graph")
-    judged_by(tmp_path, this_judge())
+    judged_by(tmp_path, HERE)
     return tmp_path
 
 
-def judged_by(folder: Path, judge: Judge | None) -> None:
+def judged_by(folder: Path, judge: Identity | None) -> None:
     document = {} if judge is None else {"judged_on": vars(judge)}
     (folder / "manifest.json").write_text(json.dumps(document))
 
 
-@pytest.mark.parametrize("judge", [None, this_judge()])
-def test_where_it_was_judged_nothing_is_run(folder: Path, judge: Judge | None) -> None:
+@pytest.mark.parametrize("judge", [None, HERE])
+def test_where_it_was_judged_nothing_is_run(folder: Path, judge: Identity | None) -> None:
     judged_by(folder, judge)
     assert recorded_judge(folder) == judge
     cpu = Cpu(reference() * 0)
@@ -83,7 +85,7 @@ def test_drift_is_a_warning_that_names_both(folder: Path, caplog: pytest.LogCapt
         caplog.clear()
         check_artifact(folder / "model.onnx", Cpu(drifted), None)
         (record,) = caplog.records
-        assert this_judge().text in record.message
+        assert HERE.text in record.message
         assert "judged it, Atom x7 (sse4.2): boxes are wrong where scores are right" in (
             record.message
         )
@@ -121,6 +123,8 @@ def test_a_lesser_instruction_set_is_told_where_it_computes_otherwise(
     )  # fmt: skip
     assert exported.code == 0, exported.err
     document: Any = json.loads((tmp_path / "run/manifest.json").read_text())
+    products = document["precision"]["products"]
+    assert products["largest"] <= 32640 < products["limit"]
     document["judged_on"] = vars(ELSEWHERE)
     (tmp_path / "run/manifest.json").write_text(json.dumps(document))
     code = (

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -104,6 +104,36 @@ class BlockTrace:
         )
 
 
+@dataclass(frozen=True)
+class BlockTensors:
+    """The tensors that the blocks of an exported graph yield.
+
+    Attributes:
+        names: block to tensor, in graph order.
+        negative: blocks whose tensor holds the negative of what they yield.
+    """
+
+    names: dict[str, str]
+    negative: frozenset[str]
+
+    @property
+    def distinct(self) -> list[str]:
+        """The tensors, each once."""
+        return list(dict.fromkeys(self.names.values()))
+
+    @property
+    def last(self) -> str:
+        """The block that decodes."""
+        return next(reversed(self.names))
+
+    def values(self, found: Mapping[str, NDArray[Any]]) -> dict[str, Array]:
+        """What each block yields, in float32, where `found` has the graph's tensors by name."""
+        return {
+            block: (-1 if block in self.negative else 1) * np.asarray(found[name], np.float32)
+            for block, name in self.names.items()
+        }
+
+
 def trace_blocks(detector: Detector, path: Path, image: Array) -> BlockTrace:
     """Follow one image through the detector and an exported ONNX graph.
 
@@ -117,18 +147,20 @@ def trace_blocks(detector: Detector, path: Path, image: Array) -> BlockTrace:
     """
     view = GraphView(load_graph(path))
     tensors = block_tensors(view, path)
-    expected = reference_outputs(detector, list(tensors), image)
-    produced = _artifact_outputs(view.model, list(tensors.values()), image)
-    last = next(reversed(tensors))
+    expected = reference_outputs(detector, list(tensors.names), image)
+    # Unoptimized, so that the blocks' tensors survive.
+    probe = Probe(view.model, tensors.distinct, optimize=False)
+    produced = tensors.values(probe(image[0]))
+    last = tensors.last
     ratios = {
-        block: (decoded_ratio if block == last else sqnr_db)(expected[block], produced[tensor])
-        for block, tensor in tensors.items()
+        block: (decoded_ratio if block == last else sqnr_db)(expected[block], produced[block])
+        for block in produced
     }
     blocks = []
     for block, ratio in ratios.items():
         entering = [ratios[source] for source in _sources(block, list(ratios))]
         loss = min(entering, default=EXACT_DB) - ratio
-        dead = () if block == last else dead_channels(expected[block], produced[tensors[block]])
+        dead = () if block == last else dead_channels(expected[block], produced[block])
         blocks.append(BlockError(block, ratio, max(0.0, loss), dead))
     precision = lowest_precision(view)
     broken = (block for block in blocks if block.dead or block.sqnr_db < FLOOR_DB[precision])
@@ -180,17 +212,25 @@ def seen_scores(expected: Array, produced: Array) -> tuple[Array, Array]:
     return before[seen], after[seen]
 
 
-def block_tensors(view: GraphView, path: Path) -> dict[str, str]:
-    """Block to tensor, in graph order, as far as the tensors still exist; a minus: its negative."""
+def block_tensors(view: GraphView, path: Path) -> BlockTensors:
+    """The tensors of a graph's blocks, as far as they still exist.
+
+    Raises:
+        CheckpointError: the file names no blocks.
+    """
     text = view.metadata.get(BLOCKS_KEY)
     if text is None:
         raise CheckpointError(
             f"{path.name} does not name its blocks", "only files that yolov12edge exported do"
         )
     order = {output: position for position, node in enumerate(view.nodes) for output in node.output}
-    marked = [(block, name, name.removeprefix("-")) for block, name in json.loads(text)]
-    pairs = [(block, name, order[tensor]) for block, name, tensor in marked if tensor in order]
-    return {block: name for block, name, _ in sorted(pairs, key=lambda pair: pair[2])}
+    marked = dict(json.loads(text))
+    named = {block: name.removeprefix("-") for block, name in marked.items()}
+    kept = [block for block, name in named.items() if name in order]
+    return BlockTensors(
+        {block: named[block] for block in sorted(kept, key=lambda block: order[named[block]])},
+        frozenset(block for block, name in marked.items() if name.startswith("-")),
+    )
 
 
 def reference_outputs(detector: Detector, blocks: Sequence[str], image: Array) -> dict[str, Array]:
@@ -211,15 +251,6 @@ def reference_outputs(detector: Detector, blocks: Sequence[str], image: Array) -
         for handle in handles:
             handle.remove()
     return outputs | {last: decoded.numpy()}
-
-
-def _artifact_outputs(
-    model: onnx.ModelProto, tensors: Sequence[str], image: Array
-) -> dict[str, Array]:
-    """Run the graph unoptimized, so that the blocks' tensors survive."""
-    probe = Probe(model, [name.removeprefix("-") for name in tensors], optimize=False)
-    values = {name: np.asarray(value, np.float32) for name, value in probe(image[0]).items()}
-    return {name: -values[name[1:]] if name.startswith("-") else values[name] for name in tensors}
 
 
 def _sources(block: str, blocks: list[str]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -74,9 +76,12 @@ def _instruction_sets(report: DriftReport) -> list[Text]:
     right = [one for one in report.instruction_sets if one.passed]
     if not right:
         return []
-    worst = max(max(0.0, one.exact_db - one.runtime_db) for one in right)
+    off = max(
+        abs(one.alone.lost_db if one.alone else one.exact_db - one.runtime_db) for one in right
+    )
     names = ", ".join(one.name for one in right)
-    return [Text(f"        INT8 exact on {names}, within {worst:.1f} dB")]
+    least = max(0.001, math.ceil(1000 * off) / 1000)
+    return [Text(f"        INT8 exact on {names}; blocks within {least:.3f} dB")]
 
 
 def _number(value: float | None, form: str = ".4f") -> str:

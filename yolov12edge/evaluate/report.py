@@ -99,6 +99,20 @@ class WorstImage(Document):
     mean_iou: float | None
 
 
+class BlockDrift(Document):
+    """What a block gets wrong by itself.
+
+    Attributes:
+        block: dotted module path, as in the checkpoint.
+        lost_db: of signal to error, against exact arithmetic; below 0 where it gains.
+        images: on how many it was fed.
+    """
+
+    block: str
+    lost_db: float
+    images: int
+
+
 class InstructionSetDrift(Document):
     """INT8 in the runtime on one instruction set, beside the exact arithmetic of the file.
 
@@ -106,7 +120,10 @@ class InstructionSetDrift(Document):
         name: as in `yolov12edge.processor`; the first of a report is what the judge has.
         images: how many were followed.
         block: the first block that is computed wrong; if none is, the one that is furthest off.
-        exact_db, runtime_db: its ratio of signal to error, exactly and in the runtime.
+        exact_db, runtime_db: its ratio of signal to error, exactly and in the runtime; fed with
+            exact values where it is wrong even so, else in the whole network.
+        alone: the block that is furthest off where every block is fed with exact values, so that
+            nothing travels; None in reports of earlier versions.
         passed: no block is computed wrong.
         matched, matched_exactly: share of the reference's detections found again, in the runtime
             and exactly.
@@ -117,6 +134,7 @@ class InstructionSetDrift(Document):
     block: str
     exact_db: float
     runtime_db: float
+    alone: BlockDrift | None = None
     passed: bool
     matched: float | None
     matched_exactly: float | None

@@ -1,13 +1,16 @@
-"""A graph cut off behind one of its tensors."""
+"""A graph cut off behind one of its tensors, or into blocks that feed each other no longer."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from yolov12edge.graph.precisions import MOVES
 from yolov12edge.graph.view import GraphView
 
 PART_OUTPUT = "detections"
@@ -60,3 +63,63 @@ def cut_after(view: GraphView, tensor: str) -> onnx.ModelProto:
     )
     helper.set_model_props(part, view.metadata)
     return part
+
+
+@dataclass(frozen=True)
+class Blocks:
+    """A graph cut into blocks.
+
+    Attributes:
+        model: the graph; what was cut is an output of it, and an input for those who read it.
+        fed: the further inputs: tensor that was cut to the input that is read in its place.
+    """
+
+    model: onnx.ModelProto
+    fed: dict[str, str]
+
+
+def cut_at(view: GraphView, tensors: Sequence[str]) -> Blocks:
+    """A graph in which nothing travels past some of its tensors: whoever read them reads inputs.
+
+    Args:
+        view: of a graph whose types and shapes are known; it is not changed.
+        tensors: of any type. Only float32 is cut, and no INT8 that is restored for its readers:
+            runtimes multiply it as INT8, which they could not tell of an input.
+    """
+    cut = [
+        one
+        for one in tensors
+        if view.uses(one)
+        and view.types.get(one) == TensorProto.FLOAT
+        and not _is_restored(view, one)
+    ]
+    fed = {tensor: f"{tensor}/fed" for tensor in cut}
+    model = with_outputs(view, tensors)
+    declared = {one.name: one for one in (*view.graph.value_info, *view.graph.output)}
+    for tensor, name in fed.items():
+        entry = model.graph.input.add()
+        entry.CopyFrom(declared[tensor])
+        entry.name = name
+    for node in model.graph.node:
+        node.input[:] = [fed.get(name, name) for name in node.input]
+    return Blocks(model, fed)
+
+
+def _is_restored(view: GraphView, tensor: str) -> bool:
+    """Whether a tensor comes from DequantizeLinear, and was only moved since."""
+    producer = view.producer(tensor)
+    if producer is None or producer.op_type == "DequantizeLinear":
+        return producer is not None
+    entering = [producer.input[index] for index in view.computed_inputs(producer)]
+    return producer.op_type in MOVES and all(_is_restored(view, name) for name in entering)
+
+
+def with_outputs(view: GraphView, tensors: Sequence[str]) -> onnx.ModelProto:
+    """A copy of a graph that yields other tensors than before; their types have to be known."""
+    model = onnx.ModelProto()
+    model.CopyFrom(view.model)
+    del model.graph.output[:]
+    model.graph.output.extend(
+        helper.make_tensor_value_info(name, view.types[name], None) for name in tensors
+    )
+    return model

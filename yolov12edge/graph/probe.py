@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ class Probe:
     """Reads tensors of an ONNX graph in ONNX Runtime on the CPU; computes only what they need.
 
     Args:
-        model: a graph with one input; not changed.
+        model: a graph whose first input is the image; not changed.
         tensors: what to read; the input itself may be among them.
         threads: CPU threads; ONNX Runtime's choice if None.
         optimize: let ONNX Runtime fuse what lies between the tensors.
@@ -52,16 +52,20 @@ class Probe:
             opened.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
 
-    def __call__(self, image: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+    def __call__(
+        self, image: NDArray[np.float32], further: Mapping[str, NDArray[Any]] | None = None
+    ) -> dict[str, NDArray[Any]]:
         """Values of the tensors for one image, in the order asked for.
 
         Args:
             image: (3, H, W) RGB in 0..1; repeated where the graph has a fixed batch.
+            further: (1, ...) of each input besides the image, by name; repeated likewise.
 
         Returns:
             name to (1, ...), in the type that the graph has there.
         """
-        feed = np.repeat(image[None], self._batch, axis=0)
-        found = self._session.run(self._computed, {self._input: feed}) if self._computed else []
-        values = {self._input: feed, **dict(zip(self._computed, found, strict=True))}
+        entering = {self._input: image[None], **(further or {})}
+        feed = {name: np.repeat(one, self._batch, axis=0) for name, one in entering.items()}
+        found = self._session.run(self._computed, feed) if self._computed else []
+        values = {**feed, **dict(zip(self._computed, found, strict=True))}
         return {name: values[name][:1] for name in self.tensors}

@@ -15,8 +15,9 @@ from yolov12edge.data.letterbox import Letterbox
 from yolov12edge.download import cache_folder
 from yolov12edge.errors import CheckpointError, EdgeError, GateFailed
 from yolov12edge.files import sha256_file, write_bytes
+from yolov12edge.processor import Identity, processor
 from yolov12edge.run.facts import read_document
-from yolov12edge.run.judge import Judge, recorded_judge, this_judge
+from yolov12edge.run.judge import recorded_judge
 from yolov12edge.run.names import GOLDEN_FILE, MANIFEST_FILE, ONNX_FILES, PLAN_SUFFIXES
 from yolov12edge.runtime.golden import GoldenInputs, read_golden
 from yolov12edge.runtime.golden_checks import (
@@ -179,7 +180,8 @@ def check_on_device(path: Path, runner: Runner, letterbox: Letterbox | None = No
 
 
 def _check_on_another_processor(path: Path, runner: Runner, letterbox: Letterbox | None) -> None:
-    golden, then, here = path.with_name(GOLDEN_FILE), recorded_judge(path.parent), this_judge()
+    golden, then = path.with_name(GOLDEN_FILE), recorded_judge(path.parent)
+    here = processor().identity
     if then is None or then == here or not golden.is_file():
         return
     key = _key(path, golden, runner, letterbox, here)
@@ -198,7 +200,9 @@ def _check_on_another_processor(path: Path, runner: Runner, letterbox: Letterbox
     _log.warning(text)
 
 
-def _key(path: Path, golden: Path, runner: Runner, letterbox: Letterbox | None, here: Judge) -> str:
+def _key(
+    path: Path, golden: Path, runner: Runner, letterbox: Letterbox | None, here: Identity
+) -> str:
     parts = [
         *(sha256_file(path), sha256_file(golden), runner.name, runner.version),
         *(here.model, here.int8_level, repr(letterbox)),

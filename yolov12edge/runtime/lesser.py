@@ -35,7 +35,7 @@ def lesser_levels(processor: Processor) -> tuple[str, ...]:
 
 
 class GraphProcess(ClosingRunner):
-    """An ONNX graph with one input in OpenVINO, in another process.
+    """An ONNX graph in OpenVINO, in another process.
 
     Args:
         path: the .onnx file; it has to stay until the first call.
@@ -50,7 +50,7 @@ class GraphProcess(ClosingRunner):
         paths = [str(Path(__file__).resolve().parents[2]), environment.get("PYTHONPATH", "")]
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         self._path = path
-        self._names: list[str] | None = None
+        self._names: tuple[list[str], list[str]] | None = None
         self._process = subprocess.Popen(
             [sys.executable, "-m", "yolov12edge.runtime.lesser_process", str(path), str(threads)],
             env=environment,
@@ -59,8 +59,11 @@ class GraphProcess(ClosingRunner):
             stderr=subprocess.PIPE,
         )
 
-    def __call__(self, images: FloatArray) -> Mapping[str, FloatArray]:
+    def __call__(self, inputs: FloatArray | Mapping[str, FloatArray]) -> dict[str, FloatArray]:
         """The values of all outputs by name.
+
+        Args:
+            inputs: the value of each input by name; that of the one input alone, too.
 
         Raises:
             CheckpointError: OpenVINO cannot load or run the file.
@@ -69,9 +72,9 @@ class GraphProcess(ClosingRunner):
         assert asked is not None
         assert answers is not None
         try:
-            names: list[str] = self._names or json.loads(answers.readline())
-            self._names = names
-            send(asked, images)
+            entries, names = self._names = self._names or json.loads(answers.readline())
+            for name in entries:
+                send(asked, inputs[name] if isinstance(inputs, Mapping) else inputs)
             asked.flush()
             values = [receive(answers) for _ in names]
         except (OSError, ValueError) as error:

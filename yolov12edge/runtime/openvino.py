@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -120,28 +121,41 @@ class OpenVinoRunner(ClosingRunner):
         return self._infer(np.zeros((batch or 1, *rest), np.float32))
 
 
-def compile_graph(
-    path: Path, threads: int | None = None
-) -> tuple[Callable[[FloatArray], list[FloatArray]], list[str]]:
-    """Any ONNX graph with one input, in float32 and INT8 as `OpenVinoRunner` runs it.
+@dataclass(frozen=True)
+class CompiledGraph:
+    """Any ONNX graph, compiled.
+
+    Attributes:
+        run: takes the values of all inputs to those of all outputs, in the order of the names.
+        inputs, outputs: their names.
+    """
+
+    run: Callable[[Sequence[FloatArray]], list[FloatArray]]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def compile_graph(path: Path, threads: int | None = None) -> CompiledGraph:
+    """Compile any ONNX graph, in float32 and INT8 as `OpenVinoRunner` runs it.
 
     Args:
         path: the .onnx file.
         threads: CPU threads; OpenVINO's own choice if None.
-
-    Returns:
-        what runs it, from its input to the values of its outputs, and the names of those.
     """
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
     compiled = _import_openvino().Core().compile_model(str(path), "CPU", options)
 
-    def run(images: FloatArray) -> list[FloatArray]:
-        found = compiled([images])
+    def run(values: Sequence[FloatArray]) -> list[FloatArray]:
+        found = compiled(list(values))
         return [np.array(found[port], np.float32) for port in compiled.outputs]
 
-    return run, [port.any_name for port in compiled.outputs]
+    return CompiledGraph(
+        run,
+        tuple(port.any_name for port in compiled.inputs),
+        tuple(port.any_name for port in compiled.outputs),
+    )
 
 
 def _import_openvino() -> ModuleType:

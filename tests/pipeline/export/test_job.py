@@ -23,7 +23,7 @@ from yolov12edge.evaluate import DriftReport, non_max_suppression
 from yolov12edge.export import ExportOptions, OnnxExport, export_onnx
 from yolov12edge.pipeline.export import conversion
 from yolov12edge.pipeline.export.target import default_target
-from yolov12edge.run.judge import this_judge
+from yolov12edge.processor import processor
 from yolov12edge.run.names import OWN_FILES
 from yolov12edge.run.recipe import load_recipe
 from yolov12edge.runtime import open_runner
@@ -73,7 +73,7 @@ def test_the_run_folder_tells_the_truth(quick: Run, good: Path, tmp_path: Path) 
     manifest = manifest_of(out)
     names = ("drift.json", "golden.npz", "model.onnx")
     assert manifest["files"] == {name: sha256(out / name) for name in names}
-    assert manifest["judged_on"] == vars(this_judge())
+    assert manifest["judged_on"] == vars(processor().identity)
     model = onnx.load(out / "model.onnx")
     ends = model.graph.input[0], model.graph.output[0]
     for end, section in zip(ends, ("input", "output"), strict=True):

@@ -161,7 +161,9 @@ def _to_int8(
         file=CALIBRATION_FILE,
         learning=None if step.learning is None else step.learning.section(),
     )
-    return OnnxArtifact(conversion.path, "int8", conversion.nodes, conversion.kept, decided)
+    return OnnxArtifact(
+        conversion.path, "int8", conversion.nodes, conversion.kept, decided, products
+    )
 
 
 def _domain_gap(

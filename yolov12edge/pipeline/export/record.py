@@ -5,11 +5,10 @@ from __future__ import annotations
 from yolov12edge.files import sha256_file
 from yolov12edge.pipeline.export.conversion import Conversions, ProvedExport
 from yolov12edge.pipeline.export.preparation import ExportJob
-from yolov12edge.pipeline.stages.arithmetic import products_section
 from yolov12edge.pipeline.stages.engine import Built, NotBuilt, Trial
 from yolov12edge.pipeline.stages.verify import Verdicts, accuracy_of
+from yolov12edge.processor import processor
 from yolov12edge.run.folder import RunFolder
-from yolov12edge.run.judge import this_judge
 from yolov12edge.run.manifest import (
     JudgeSection,
     Manifest,
@@ -41,7 +40,7 @@ def describe_run(
             name=made.asked.precision,
             nodes=made.asked.nodes,
             kept_in_float=made.asked.kept,
-            products=products_section(made.asked.path),
+            products=made.asked.products,
         ),
         calibration=made.asked.calibration,
         target=TargetSection(
@@ -56,7 +55,7 @@ def describe_run(
         verified=False,
         files=_hashes(run),
         source=_source_section(job),
-        judged_on=JudgeSection(**vars(this_judge())),
+        judged_on=JudgeSection(**vars(processor().identity)),
         tool=tool_section(),
         created=now(),
     )

@@ -87,6 +87,6 @@ def _reasons(wrong: Sequence[InstructionSetDrift], runtime: str) -> list[str]:
         by_block.setdefault(one.block, []).append(one)
     return [
         f"{runtime} computes INT8 wrong on {', '.join(one.name for one in alike)}: {block} has "
-        f"{alike[0].runtime_db:.0f} dB of signal to error, exactly {alike[0].exact_db:.0f}"
+        f"{alike[0].runtime_db:.1f} dB of signal to error, exactly {alike[0].exact_db:.1f}"
         for block, alike in by_block.items()
     ]

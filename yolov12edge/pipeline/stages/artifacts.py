@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolov12edge.run.manifest import CalibrationSection
+from yolov12edge.run.manifest import CalibrationSection, ProductsSection
 from yolov12edge.run.recipe import Precision
 
 
@@ -19,6 +19,7 @@ class OnnxArtifact:
         nodes: number of nodes by precision.
         kept: nodes that a lower precision left alone, and why.
         calibration: the images that decided about its precision; None for float32.
+        products: INT8 on CPUs; None where they multiply none.
     """
 
     path: Path
@@ -26,3 +27,4 @@ class OnnxArtifact:
     nodes: dict[str, int]
     kept: dict[str, str]
     calibration: CalibrationSection | None = None
+    products: ProductsSection | None = None

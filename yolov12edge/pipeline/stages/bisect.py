@@ -25,7 +25,7 @@ from yolov12edge.run.manifest import Manifest, read_manifest
 from yolov12edge.run.names import GOLDEN_FILE, ONNX_FILES, PLAN_FILE
 from yolov12edge.run.recipe import load_recipe
 from yolov12edge.runtime import Runner, open_runner
-from yolov12edge.runtime.golden import read_golden
+from yolov12edge.runtime.golden import levels_of, read_golden
 from yolov12edge.runtime.golden_gate import Answers, ask
 from yolov12edge.voice import SILENCE, Progress, Voice, no_progress
 
@@ -96,7 +96,7 @@ def bisect(
         EdgeError: a part cannot be built or run.
     """
     view = GraphView(load_graph(graph))
-    tensors = {block: name.removeprefix("-") for block, name in block_tensors(view, graph).items()}
+    tensors = block_tensors(view, graph).names
     least = LEAST_DB[lowest_precision(view)]
     before = _before(view, tensors)
     ratios: dict[str, float] = {}
@@ -188,18 +188,27 @@ def _before(view: GraphView, tensors: dict[str, str]) -> dict[str, list[str]]:
 def _ratio(
     view: GraphView, tensor: str, images: Callable[[Runner], Answers], build: BuildPart
 ) -> float:
-    """The worst ratio of signal to error of a part's output, over images and places in a batch."""
+    """The worst ratio of signal to error of a part's output, over images and places in a batch.
+
+    Of the whole network's output, also over the levels that boxes come from.
+    """
     with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
         part = Path(folder) / "part.onnx"
         write_bytes(part, cut_after(view, tensor).SerializeToString())
         with closing(open_runner(part, "onnxruntime")) as runner:
-            expected = images(runner).alone
+            expected, size = images(runner).alone, runner.input_shape[2:]
         with closing(build(part)) as runner:
             answers = images(runner)
+    # A fault on one level is little among all boxes of a picture.
     whole = tensor == view.graph.output[0].name
+    levels = levels_of(*size) if whole else (slice(None),)
     compare = decoded_ratio if whole else sqnr_db
     pairs: list[tuple[NDArray[np.float32], NDArray[np.float32]]] = [
         *zip(expected, answers.alone, strict=True),
         *zip(expected[list(answers.order)], answers.crowd, strict=True),
     ]
-    return min(compare(one[None], other[None]) for one, other in pairs)
+    return min(
+        compare(one[None, ..., level], other[None, ..., level])
+        for one, other in pairs
+        for level in levels
+    )

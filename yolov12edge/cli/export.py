@@ -53,7 +53,7 @@ def command(
     calib_images: CalibImagesOption = None,
     calib_method: CalibMethodOption = "auto",
     keep_float: KeepFloatOption = "",
-    effort: EffortOption = "normal",
+    effort: EffortOption = None,
     imgsz: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(

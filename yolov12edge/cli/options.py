@@ -55,8 +55,12 @@ CalibMethodOption = Annotated[
     typer.Option(metavar="METHOD", help="auto, max, percentile, entropy or mse; for INT8 ranges."),
 ]
 EffortOption = Annotated[
-    str,
-    typer.Option(metavar="HOW", help="quick, normal or thorough: how long INT8 may learn."),
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        metavar="HOW",
+        help="quick, normal or thorough: how long INT8 may learn; normal for engines if absent, "
+        "quick for CPUs.",
+    ),
 ]
 KeepFloatOption = Annotated[
     str,

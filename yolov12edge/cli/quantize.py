@@ -32,7 +32,7 @@ def command(
     calib_images: CalibImagesOption = None,
     calib_method: CalibMethodOption = "auto",
     keep_float: KeepFloatOption = "",
-    effort: EffortOption = "normal",
+    effort: EffortOption = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(

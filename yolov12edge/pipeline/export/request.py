@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from yolov12edge.pipeline.stages.int8 import AUTO, DEFAULT_EFFORT
+from yolov12edge.pipeline.stages.int8 import AUTO
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ExportRequest:
         calibration: folder, data.yaml or .npz; the train split of `data` if None.
         calibration_method: auto, max, percentile, entropy or mse.
         keep_float: blocks that INT8 leaves in float.
-        effort: quick, normal or thorough, for INT8.
+        effort: quick, normal or thorough, for INT8; the default of the target if None.
         data: data.yaml whose val split judges the result.
         build, verify, bench: whether to run these stages.
         target: a recipe; "auto" for the one that serves the device of `probe`, or this machine.
@@ -38,7 +38,7 @@ class ExportRequest:
     calibration_limit: int | None = None
     calibration_method: str = AUTO
     keep_float: tuple[str, ...] = ()
-    effort: str = DEFAULT_EFFORT
+    effort: str | None = None
     image_size: tuple[int, int] | None = None
     batch: str = "1"
     data: Path | None = None

@@ -11,7 +11,7 @@ from yolov12edge.files import sha256_file
 from yolov12edge.pipeline.images.sources import FEW_IMAGES, calibration_images
 from yolov12edge.pipeline.stages.arithmetic import products_section
 from yolov12edge.pipeline.stages.fp16 import FP16_IMAGES, fp16_step
-from yolov12edge.pipeline.stages.int8 import AUTO, DEFAULT_EFFORT, Int8Step, quantize_step, rules_of
+from yolov12edge.pipeline.stages.int8 import AUTO, Int8Step, quantize_step, rules_of
 from yolov12edge.run.recipe import load_recipe
 from yolov12edge.runtime import open_artifact
 from yolov12edge.voice import SILENCE, Progress, Voice
@@ -29,7 +29,7 @@ class QuantizeRequest:
         calibration_limit: most images; the default if None.
         calibration_method: auto or a method, for INT8.
         keep_float: blocks that INT8 leaves in float.
-        effort: quick, normal or thorough, for INT8.
+        effort: quick, normal or thorough, for INT8; the default of the target if None.
         out: the new file; beside the source if None.
         seed: of the image sample.
     """
@@ -41,7 +41,7 @@ class QuantizeRequest:
     calibration_limit: int | None = None
     calibration_method: str = AUTO
     keep_float: tuple[str, ...] = ()
-    effort: str = DEFAULT_EFFORT
+    effort: str | None = None
     out: Path | None = None
     seed: int = 0
 

@@ -1,6 +1,5 @@
 """The INT8 stage: what is measured on images, in which order, and the file that comes of it."""
 
-from yolov12edge.pipeline.stages.int8.effort import DEFAULT_EFFORT, parse_effort
 from yolov12edge.pipeline.stages.int8.step import (
     AUTO,
     Int8Step,
@@ -11,9 +10,7 @@ from yolov12edge.pipeline.stages.int8.step import (
 
 __all__ = [
     "AUTO",
-    "DEFAULT_EFFORT",
     "Int8Step",
-    "parse_effort",
     "parse_method",
     "quantize_step",
     "rules_of",

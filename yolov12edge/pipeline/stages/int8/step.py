@@ -18,7 +18,7 @@ from yolov12edge.files import sha256_file
 from yolov12edge.graph import load_graph
 from yolov12edge.pipeline.images.sources import CalibrationImages
 from yolov12edge.pipeline.stages.artifacts import OnnxArtifact
-from yolov12edge.pipeline.stages.int8.effort import DEFAULT_EFFORT, parse_effort
+from yolov12edge.pipeline.stages.int8.effort import choose_effort
 from yolov12edge.pipeline.stages.int8.learning import LEAST_IMAGES, LearnedRounding, Learning
 from yolov12edge.pipeline.stages.int8.measurement import Problem
 from yolov12edge.pipeline.stages.int8.measurements import (
@@ -112,7 +112,7 @@ def quantize_step(
     *,
     method: str = AUTO,
     keep_float: Sequence[str] = (),
-    effort: str = DEFAULT_EFFORT,
+    effort: str | None = None,
     twin: OnnxArtifact | None = None,
     fresh: bool = False,
     progress: Progress,
@@ -126,7 +126,7 @@ def quantize_step(
         letterbox: how the model takes images.
         method: auto, max, percentile, entropy or mse.
         keep_float: blocks that stay float.
-        effort: quick, normal or thorough.
+        effort: quick, normal or thorough; the default of the dialect if None.
         twin: FP16 form of `source`, for targets that take their types from the graph.
         fresh: measure anew, whatever the cache holds.
 
@@ -134,7 +134,7 @@ def quantize_step(
         DataError: too few images to hold any back.
         ExportError: a lint found what an engine builder would refuse.
     """
-    asked, work = parse_method(method), parse_effort(effort)
+    asked, work = parse_method(method), choose_effort(effort, dialect)
     budget = dialect.budget if work.measured else None
     ranging, judging = _split(calibration, 0 if asked else MOST_HELD_BACK)
     with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
@@ -143,8 +143,9 @@ def quantize_step(
         ranges = Ranges(pose(None if budget is None else {}), ranging)
         statistics = ranges.find(progress, fresh)
         problem, before = ranges.problem, dict[str, ConvLoss]()
-        if budget is not None:
+        if work.measured:
             before = _weigh(ranges, statistics, progress, fresh)
+        if budget is not None:
             problem = pose(costly_convolutions(before, budget))
         shifts = RoundingShifts(problem, ranges, statistics)
         writer = Writer(problem, statistics, shifts.find(progress, fresh))

@@ -125,10 +125,9 @@ def all_variants(dialect: Dialect) -> list[Variant]:
             add("attention in INT8", keep=rest, quantize=inputs)
         else:
             add(f"without {rule.name}", keep=rest)
-    for more in (common.STEM, common.SECOND_CONVOLUTION, common.FINE_MERGES, common.DEPTHWISE):
+    for more in (common.STEM, common.FINE_MERGES, common.DEPTHWISE):
         if more not in dialect.keep:
-            evened = () if more is common.SECOND_CONVOLUTION else dialect.equalize
-            add(f"with {more.name} in float", keep=(*dialect.keep, more), equalize=evened)
+            add(f"with {more.name} in float", keep=(*dialect.keep, more))
     for evening in dialect.equalize:
         add(f"without {evening.name}", equalize=())
     for moved in dialect.move_up:
@@ -156,7 +155,9 @@ def write_variants(
         mine = [one for one in variants if one.dialect.equalize == rules]
         evening = images.part(0, EVENING).stream(letterbox)
         graph = folder / f"float-{number}.onnx"
-        onnx.save(equalize(onnx.load(source), mine[0].dialect, evening), graph)
+        model, dialect = onnx.load(source), mine[0].dialect
+        plan = plan_quantization(model, dialect)
+        onnx.save(equalize(model, plan, dialect, evening), graph)
         files |= write_alike(mine, graph, folder, images, letterbox)
     return {one.name: files[one.name] for one in variants}
 

@@ -130,7 +130,7 @@ def test_a_float_file_says_what_int8_would_make_of_it(inspect: Run, exported: Pa
     }
     assert applies == {
         "tensorrt": ["stem", "convolutions"],
-        "cpu": ["convolutions", "even-second", "no-saturation"],
+        "cpu": ["convolutions", "even-channels", "no-saturation"],
     }
 
 

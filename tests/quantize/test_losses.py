@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
+from tests.models import lively_model
 from tests.quantize.small_networks import small_images, small_network
 from yolov12edge.errors import ExportError
+from yolov12edge.export import ExportOptions, export_onnx
 from yolov12edge.fakequant import Replay
+from yolov12edge.graph.view import GraphView
 from yolov12edge.quantize import (
     CPU,
     TENSORRT,
     ConvLoss,
+    barred_convolutions,
     costly_convolutions,
     find_rounding,
     measure_losses,
@@ -116,6 +122,7 @@ def test_the_most_costly_for_their_work_stay_float() -> None:
     assert list(costly_convolutions(LOSSES, budget(convolutions=1))) == ["small"]
     assert list(costly_convolutions(LOSSES, budget(work=0.3))) == ["small", "some"]
     assert costly_convolutions(LOSSES, budget(convolutions=0)) == {}
+    assert list(costly_convolutions(LOSSES, budget(), {"small"})) == ["some", "large"]
     reason = costly_convolutions(LOSSES, budget())["small"]
     assert reason.startswith("costly: ")
     assert "40.0%" in reason
@@ -125,3 +132,12 @@ def test_the_most_costly_for_their_work_stay_float() -> None:
 def test_nothing_is_costly_where_nothing_is_lost() -> None:
     quiet = {name: replace(loss, both=0.0) for name, loss in LOSSES.items()}
     assert costly_convolutions(quiet, budget()) == {}
+
+
+def test_a_cpu_never_reads_enlarged_maps_in_float(tmp_path: Path) -> None:
+    """OpenVINO does not compile that with SSE4.2 alone."""
+    path = tmp_path / "model.onnx"
+    export_onnx(lively_model("n", "turbo", num_classes=2), path, ExportOptions(64, 64))
+    assert CPU.budget is not None
+    barred = barred_convolutions(GraphView(onnx.load(path)), CPU.budget)
+    assert barred == {"model.11.cv1/conv", "model.14.cv1/conv"}

@@ -1,6 +1,6 @@
 """Lower precision, written into the ONNX graph."""
 
-from yolov12edge.quantize.budget import costly_convolutions
+from yolov12edge.quantize.budget import barred_convolutions, costly_convolutions
 from yolov12edge.quantize.domain import ALIEN, describe_images, domain_gap
 from yolov12edge.quantize.equalize import equalize
 from yolov12edge.quantize.fp16 import Fp16Conversion, convert_to_fp16
@@ -38,6 +38,7 @@ __all__ = [
     "Statistics",
     "WeightMemory",
     "activation_shifts",
+    "barred_convolutions",
     "choose_steps",
     "convert_to_fp16",
     "costly_convolutions",

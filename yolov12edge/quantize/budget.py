@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+from yolov12edge.graph.view import GraphView
 from yolov12edge.quantize.losses import ConvLoss
 from yolov12edge.quantize.rules import FloatBudget
 
@@ -15,15 +16,19 @@ LEAST_LOSS = 0.002
 ENOUGH = 0.02
 
 
-def costly_convolutions(losses: Mapping[str, ConvLoss], budget: FloatBudget) -> dict[str, str]:
+def costly_convolutions(
+    losses: Mapping[str, ConvLoss], budget: FloatBudget, barred: Collection[str] = ()
+) -> dict[str, str]:
     """Convolutions to leave in float, the most costly first, and why.
 
     Args:
         losses: of every convolution that may be INT8.
         budget: how many, and how much of the work.
+        barred: convolutions that it may not choose.
     """
     total = sum(loss.both for loss in losses.values())
-    order = sorted(losses, key=lambda name: -losses[name].both / _price(losses[name]))
+    free = [name for name in losses if name not in barred]
+    order = sorted(free, key=lambda name: -losses[name].both / _price(losses[name]))
     found: dict[str, str] = {}
     left, spent = total, 0.0
     for name in order:
@@ -38,6 +43,13 @@ def costly_convolutions(losses: Mapping[str, ConvLoss], budget: FloatBudget) -> 
         )
         left, spent = left - loss.both, spent + loss.work
     return found
+
+
+def barred_convolutions(view: GraphView, budget: FloatBudget) -> set[str]:
+    """Convolutions that a budget may not choose."""
+    return {
+        node.name for node in view.nodes if any(rule.applies(view, node) for rule in budget.never)
+    }
 
 
 def _price(loss: ConvLoss) -> float:

@@ -28,7 +28,7 @@ from yolov12edge.pipeline.stages.int8 import (
 from yolov12edge.pipeline.stages.int8.effort import EFFORTS, choose_effort
 from yolov12edge.pipeline.stages.int8.learning import LEAST_IMAGES
 from yolov12edge.pipeline.stages.quantize import QuantizeRequest, quantize_run
-from yolov12edge.quantize import CPU, METHODS, TENSORRT
+from yolov12edge.quantize import CPU, METHODS, TENSORRT, Dialect
 from yolov12edge.run.recipe import load_recipe
 from yolov12edge.voice import Progress, no_progress
 
@@ -235,15 +235,18 @@ def many(tmp_path: Path) -> CalibrationImages:
     return calibration_images(write_pictures(tmp_path / "many", LEAST_IMAGES), None, 0)
 
 
+@pytest.mark.parametrize("dialect", [TENSORRT, CPU], ids=lambda dialect: dialect.name)
 def test_rules_decide_quickly_and_measurements_otherwise(
-    sources: dict[str, Path], images: CalibrationImages, tmp_path: Path
+    dialect: Dialect, sources: dict[str, Path], images: CalibrationImages, tmp_path: Path
 ) -> None:
+    budget = dialect.budget
+    assert budget is not None
     found = {}
     for effort in ("quick", "normal"):
         found[effort] = quantize_step(
             sources["own"],
             tmp_path / f"{effort}.onnx",
-            TENSORRT,
+            dialect,
             images,
             LETTERBOX,
             method="mse",
@@ -254,11 +257,11 @@ def test_rules_decide_quickly_and_measurements_otherwise(
         effort: Counter(why.split(":")[0] for why in one.conversion.kept.values())
         for effort, one in found.items()
     }
-    assert rules["quick"]["stem"] == 3
+    assert rules["quick"]["stem"] == (3 if dialect is TENSORRT else 0)
     assert rules["quick"]["class-branch"] == 12
     assert "costly" not in rules["quick"]
-    assert not rules["normal"].keys() & {"stem", "fine-merges", "class-branch"}
-    assert 0 < rules["normal"]["costly"] <= TENSORRT.budget.convolutions  # type: ignore[union-attr]
+    assert not rules["normal"].keys() & budget.replaces
+    assert 0 < rules["normal"]["costly"] <= budget.convolutions
     # No more stay float than by rules.
     assert rules["normal"].total() <= rules["quick"].total()
     assert found["normal"].learning is None, f"{len(images)} images teach nothing"
@@ -380,7 +383,6 @@ def test_old_builders_get_float32_scales_new_ones_fp16(
     assert opset <= load_recipe(target).opset_ceiling
 
 
-def test_engines_learn_by_themselves_and_cpus_when_asked() -> None:
-    assert choose_effort(None, TENSORRT).name == "normal"
-    assert choose_effort(None, CPU).name == "quick"
-    assert choose_effort("thorough", CPU).iterations > choose_effort("normal", CPU).iterations
+def test_efforts_cost_more_and_more() -> None:
+    assert choose_effort(None).name == "normal"
+    assert choose_effort("thorough").iterations > choose_effort("normal").iterations

@@ -128,11 +128,13 @@ class FloatBudget:
         replaces: names of the rules whose place the measurement takes.
         convolutions: how many it may leave in float.
         work: share of the multiply-adds of all convolutions that these may have.
+        never: rules whose convolutions it may not choose.
     """
 
     replaces: frozenset[str]
     convolutions: int
     work: float
+    never: tuple[KeepFloat, ...] = ()
 
 
 Rule = KeepFloat | QuantizeInputs | MoveUp | Equalize | LimitWeights

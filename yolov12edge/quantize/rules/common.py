@@ -51,14 +51,6 @@ def _convolution_above(view: GraphView, conv: onnx.NodeProto) -> onnx.NodeProto 
     return above if above is None or above.op_type == "Conv" else conv
 
 
-def _is_second(view: GraphView, node: onnx.NodeProto) -> bool:
-    """The convolution that reads what the first one makes of the image."""
-    if node.op_type != "Conv" or view.producer(node.input[0]) is None:
-        return False
-    first = _convolution_above(view, node)
-    return first is not None and _convolution_above(view, first) is None
-
-
 def _is_fine_merge(view: GraphView, node: onnx.NodeProto) -> bool:
     """A 1x1 convolution over a concatenation, on a map of stride 4 or 8."""
     if node.op_type != "Conv":
@@ -68,6 +60,15 @@ def _is_fine_merge(view: GraphView, node: onnx.NodeProto) -> bool:
         return False
     rows = view.shape(view.graph.input[0].name)[2]
     return rows // view.shape(node.input[0])[2] <= FINEST_STRIDE
+
+
+def _joins_enlarged(view: GraphView, node: onnx.NodeProto) -> bool:
+    """A convolution over a concatenation with a map that was enlarged."""
+    above = view.producer(node.input[0]) if node.op_type == "Conv" else None
+    if above is None or above.op_type != "Concat":
+        return False
+    parts = (view.producer(name) for name in above.input)
+    return any(part is not None and part.op_type == "Resize" for part in parts)
 
 
 def _class_branch(view: GraphView, node: onnx.NodeProto) -> bool:
@@ -123,23 +124,23 @@ STEM = KeepFloat(
     "the first three convolutions",
     _is_stem,
 )
-SECOND_CONVOLUTION = KeepFloat(
-    "second-convolution",
-    "reads 16 channels of the widest range of all: much of the error for little of the time",
-    "the convolution that reads what the first one yields",
-    _is_second,
-)
-EVEN_SECOND = Equalize(
-    "even-second",
-    "the second convolution reads channels of the widest and most uneven ranges of all",
-    "the convolution that reads what the first one yields",
-    _is_second,
+EVEN_CHANNELS = Equalize(
+    "even-channels",
+    "channels of one scale differ in range: each is divided by a factor that the weights take back",
+    "convolutions, where nothing else reads the same tensor in INT8",
+    lambda _, node: node.op_type == "Conv",
 )
 FINE_MERGES = KeepFloat(
     "fine-merges",
     "1x1 over a concatenation at stride 4 or 8: bound by memory, and one scale for all its parts",
     "1x1 convolutions over a concatenation at stride 4 or 8",
     _is_fine_merge,
+)
+ENLARGED_MERGES = KeepFloat(
+    "enlarged-merges",
+    "1x1 over a concatenation with an enlarged map, which moves a quarter of the bytes in INT8",
+    "convolutions over a concatenation with an enlarged map",
+    _joins_enlarged,
 )
 ATTENTION_PRODUCTS = KeepFloat(
     "attention-products",

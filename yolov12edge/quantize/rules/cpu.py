@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from yolov12edge.quantize.limits import limit_bits, limit_pairs
 from yolov12edge.quantize.rules import common
-from yolov12edge.quantize.rules.base import Dialect, LimitWeights, MoveUp
+from yolov12edge.quantize.rules.base import Dialect, FloatBudget, LimitWeights, MoveUp
 
 QUANTIZED_MOVES = MoveUp(
     "quantized-moves",
@@ -30,8 +30,6 @@ SEVEN_BITS = LimitWeights(
     limit_bits,
 )
 
-# No budget: with SSE4.2 alone OpenVINO does not compile every mixture of float and INT8 ("bad
-# combination" for a float 1x1 convolution over a join), so what is measured may not load there.
 CPU = Dialect(
     name="cpu",
     symmetric=False,
@@ -44,7 +42,14 @@ CPU = Dialect(
     ),
     quantize=(common.CONVOLUTIONS,),
     move_up=(QUANTIZED_MOVES,),
-    equalize=(common.EVEN_SECOND,),
+    equalize=(common.EVEN_CHANNELS,),
     weights=NO_SATURATION,
+    # With SSE4.2 alone OpenVINO compiles an enlarged merge in INT8 only ("bad combination").
+    budget=FloatBudget(
+        frozenset({common.CLASS_BRANCH.name}),
+        convolutions=6,
+        work=0.12,
+        never=(common.ENLARGED_MERGES,),
+    ),
 )
 CPU_VNNI = replace(CPU, name="cpu-vnni", weights=None)

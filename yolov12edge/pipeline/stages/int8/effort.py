@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from yolov12edge.errors import UsageError
-from yolov12edge.quantize import Dialect
 
 
 @dataclass(frozen=True)
@@ -33,18 +32,16 @@ EFFORTS = {
         Effort("thorough", measured=True, iterations=500, images=128),
     )
 }
+DEFAULT = "normal"
 
 
-def choose_effort(text: str | None, dialect: Dialect) -> Effort:
-    """An effort by name; if absent, normal where a measurement may choose what stays float.
-
-    Elsewhere learning gains too little for its time (docs/quantization.md).
+def choose_effort(text: str | None) -> Effort:
+    """An effort by name; normal if absent.
 
     Raises:
         UsageError: no such effort.
     """
-    if text is None:
-        return EFFORTS["quick" if dialect.budget is None else "normal"]
-    if text not in EFFORTS:
-        raise UsageError(f"no effort is called {text!r}", f"use {', '.join(EFFORTS)}")
-    return EFFORTS[text]
+    name = DEFAULT if text is None else text
+    if name not in EFFORTS:
+        raise UsageError(f"no effort is called {name!r}", f"use {', '.join(EFFORTS)}")
+    return EFFORTS[name]

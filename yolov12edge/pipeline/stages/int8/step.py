@@ -15,7 +15,7 @@ from yolov12edge.errors import DataError, UsageError
 from yolov12edge.export import Finding, lint_graph
 from yolov12edge.export.onnx_export import refuse_errors
 from yolov12edge.files import sha256_file
-from yolov12edge.graph import load_graph
+from yolov12edge.graph import GraphView, load_graph
 from yolov12edge.pipeline.images.sources import CalibrationImages
 from yolov12edge.pipeline.stages.artifacts import OnnxArtifact
 from yolov12edge.pipeline.stages.int8.effort import choose_effort
@@ -39,6 +39,7 @@ from yolov12edge.quantize import (
     Int8Conversion,
     Method,
     Statistics,
+    barred_convolutions,
     costly_convolutions,
     equalize,
     find_rounding,
@@ -126,7 +127,7 @@ def quantize_step(
         letterbox: how the model takes images.
         method: auto, max, percentile, entropy or mse.
         keep_float: blocks that stay float.
-        effort: quick, normal or thorough; the default of the dialect if None.
+        effort: quick, normal or thorough; normal if None.
         twin: FP16 form of `source`, for targets that take their types from the graph.
         fresh: measure anew, whatever the cache holds.
 
@@ -134,19 +135,21 @@ def quantize_step(
         DataError: too few images to hold any back.
         ExportError: a lint found what an engine builder would refuse.
     """
-    asked, work = parse_method(method), choose_effort(effort, dialect)
+    asked, work = parse_method(method), choose_effort(effort)
     budget = dialect.budget if work.measured else None
     ranging, judging = _split(calibration, 0 if asked else MOST_HELD_BACK)
     with tempfile.TemporaryDirectory(prefix="yolov12edge-") as folder:
-        even = _even_out(source, Path(folder), dialect, ranging, letterbox)
+        widest = None if budget is None else dict[str, str]()
+        even = _even_out(source, Path(folder), dialect, widest, ranging, letterbox)
         pose = functools.partial(_pose, even, dialect, keep_float, letterbox)
-        ranges = Ranges(pose(None if budget is None else {}), ranging)
+        ranges = Ranges(pose(widest), ranging)
         statistics = ranges.find(progress, fresh)
         problem, before = ranges.problem, dict[str, ConvLoss]()
         if work.measured:
             before = _weigh(ranges, statistics, progress, fresh)
         if budget is not None:
-            problem = pose(costly_convolutions(before, budget))
+            barred = barred_convolutions(GraphView(problem.model), budget)
+            problem = pose(costly_convolutions(before, budget, barred))
         shifts = RoundingShifts(problem, ranges, statistics)
         writer = Writer(problem, statistics, shifts.find(progress, fresh))
         trials = {} if asked else Trials(shifts, writer, judging).find(progress, fresh)
@@ -207,14 +210,20 @@ def _split(
 
 
 def _even_out(
-    source: Path, folder: Path, dialect: Dialect, images: CalibrationImages, letterbox: Letterbox
+    source: Path,
+    folder: Path,
+    dialect: Dialect,
+    costly: Mapping[str, str] | None,
+    images: CalibrationImages,
+    letterbox: Letterbox,
 ) -> Path:
     """The file with the channels evened out that the dialect names; the file itself if none."""
     if not dialect.equalize:
         return source
-    path = folder / "even.onnx"
-    few = images.part(0, EVENING)
-    onnx.save(equalize(load_graph(source), dialect, few.stream(letterbox)), path)
+    path, model = folder / "even.onnx", load_graph(source)
+    plan = plan_quantization(model, dialect, costly=costly)
+    few = images.part(0, EVENING).stream(letterbox)
+    onnx.save(equalize(model, plan, dialect, few), path)
     return path
 
 

@@ -22,6 +22,7 @@ from yolov12edge.pipeline.stages.int8.effort import choose_effort
 from yolov12edge.pipeline.stages.int8.learning import LEAST_IMAGES, LearnedRounding, Learning
 from yolov12edge.pipeline.stages.int8.measurement import Problem
 from yolov12edge.pipeline.stages.int8.measurements import (
+    Corrections,
     Losses,
     Ranges,
     RoundingShifts,
@@ -38,6 +39,7 @@ from yolov12edge.quantize import (
     Dialect,
     Int8Conversion,
     Method,
+    Rounding,
     Statistics,
     costly_convolutions,
     equalize,
@@ -57,6 +59,21 @@ EVENING = 8
 
 
 @dataclass(frozen=True)
+class Int8Numbers:
+    """What was written, before it became a file.
+
+    Attributes:
+        problem: the float graph, its channels evened out, and its plan.
+        rounding: of the plan.
+        corrections: added to the last class biases.
+    """
+
+    problem: Problem
+    rounding: Rounding
+    corrections: Corrections
+
+
+@dataclass(frozen=True)
 class Int8Step:
     """A written INT8 file and how it came about.
 
@@ -69,6 +86,7 @@ class Int8Step:
         from_cache: whether the statistics were there already.
         learning: what was learned; None where everything is rounded to the nearest.
         findings: what the lints say; warnings only, errors are raised.
+        numbers: what is in the file; the problem's source is gone.
     """
 
     conversion: Int8Conversion
@@ -78,6 +96,7 @@ class Int8Step:
     from_cache: bool
     learning: Learning | None
     findings: tuple[Finding, ...]
+    numbers: Int8Numbers
 
 
 def rules_of(recipe: Recipe) -> Dialect:
@@ -158,7 +177,8 @@ def quantize_step(
         corrections = ScoreCorrections(shifts, writer, chosen).find(progress, fresh)
         conversion = writer.write(target, chosen, twin=twin, corrections=corrections)
     found = (conversion, trials, statistics.images, len(judging), ranges.remembered)
-    return Int8Step(*found, learning, _lint(target, dialect))
+    numbers = Int8Numbers(problem, conversion.rounding, corrections)
+    return Int8Step(*found, learning, _lint(target, dialect), numbers)
 
 
 def _weigh(

@@ -7,8 +7,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from yolov12edge.data import Letterbox
 from yolov12edge.errors import DataError, UsageError
@@ -22,7 +25,6 @@ from yolov12edge.pipeline.stages.int8.effort import choose_effort
 from yolov12edge.pipeline.stages.int8.learning import LEAST_IMAGES, LearnedRounding, Learning
 from yolov12edge.pipeline.stages.int8.measurement import Problem
 from yolov12edge.pipeline.stages.int8.measurements import (
-    Corrections,
     Losses,
     Ranges,
     RoundingShifts,
@@ -46,6 +48,7 @@ from yolov12edge.quantize import (
     find_rounding,
     plan_quantization,
 )
+from yolov12edge.run.manifest import LearningSection
 from yolov12edge.run.recipe import Recipe
 from yolov12edge.voice import Progress
 
@@ -56,6 +59,16 @@ MOST_HELD_BACK = 32
 WEIGHING_METHOD: Method = "mse"
 # Images on which channels are evened out.
 EVENING = 8
+
+
+class Taught(Protocol):
+    """Something that was learned, by whatever way."""
+
+    def section(self) -> LearningSection:
+        """What the manifest says of it."""
+
+    def text(self) -> str:
+        """One line for people."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ class Int8Numbers:
 
     problem: Problem
     rounding: Rounding
-    corrections: Corrections
+    corrections: Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ class Int8Step:
     calibrated_on: int
     held_back: int
     from_cache: bool
-    learning: Learning | None
+    learning: Taught | None
     findings: tuple[Finding, ...]
     numbers: Int8Numbers
 
@@ -178,7 +191,7 @@ def quantize_step(
         conversion = writer.write(target, chosen, twin=twin, corrections=corrections)
     found = (conversion, trials, statistics.images, len(judging), ranges.remembered)
     numbers = Int8Numbers(problem, conversion.rounding, corrections)
-    return Int8Step(*found, learning, _lint(target, dialect), numbers)
+    return Int8Step(*found, learning, lint_written(target, dialect), numbers)
 
 
 def _weigh(
@@ -190,7 +203,12 @@ def _weigh(
     return Losses(wide, ranges, nearest).find(progress, fresh)
 
 
-def _lint(path: Path, dialect: Dialect) -> tuple[Finding, ...]:
+def lint_written(path: Path, dialect: Dialect) -> tuple[Finding, ...]:
+    """Warnings about an INT8 file.
+
+    Raises:
+        ExportError: a lint found what an engine builder would refuse.
+    """
     findings = lint_graph(load_graph(path), for_builder=dialect.symmetric)
     refuse_errors(findings)
     return tuple(findings)

@@ -28,8 +28,10 @@ from yolov12edge.quantize import (
 )
 from yolov12edge.quantize.qat import QatRates, Student
 from yolov12edge.quantize.qdq import IsHalf, never_half
+from yolov12edge.train.distillation import feature_loss
 
 SIDE = 96
+RATES = QatRates()
 IMAGES = [probe_picture(SIDE, SIDE, seed)[0] for seed in range(2)]
 
 
@@ -63,23 +65,26 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return Case(model, plan, dialect, rounding, corrections)
 
 
-def taught(case: Case, updates: int = 3, is_half: IsHalf = never_half) -> Student:
+def taught(
+    case: Case,
+    updates: int = 3,
+    is_half: IsHalf = never_half,
+    rate: float = 0.05,
+    losses: list[float] | None = None,
+) -> Student:
     """A student after a few updates, all of whose numbers have moved."""
     student = case.student(is_half)
-    optimizer = torch.optim.Adam(
-        [{**group, "lr": 0.05 * group["share"]} for group in student.parameter_groups(QatRates())],
-        eps=1e-15,
-    )
+    groups = [{**group, "lr": rate * group["share"]} for group in student.parameter_groups(RATES)]
+    optimizer = torch.optim.Adam(groups, eps=1e-15)
     images = torch.from_numpy(np.stack(IMAGES))
     with torch.no_grad():
         wanted = student.levels(student.exact(images))
     for _ in range(updates):
-        levels = student.levels(student(images))
-        loss = torch.stack(
-            [((ours - theirs) ** 2).mean() for ours, theirs in zip(levels, wanted, strict=True)]
-        ).sum()
+        loss = feature_loss(student.levels(student(images)), wanted)
+        if losses is not None:
+            losses.append(loss.item())
         optimizer.zero_grad()
-        loss.backward()
+        (loss * 1e3).backward()
         optimizer.step()
         student.constrain()
     return student
@@ -164,6 +169,12 @@ def test_everything_learns(case: Case) -> None:
         codes = conv.weight.values.astype(np.float64)
         assert np.abs(codes).max() <= 127
         assert limit is None or np.array_equal(limit.limit(codes), codes)
+
+
+def test_learning_brings_it_nearer_to_the_float_graph(case: Case) -> None:
+    losses: list[float] = []
+    taught(case, updates=10, rate=0.002, losses=losses)
+    assert losses[-1] < 0.95 * losses[0]
 
 
 def test_tensors_that_share_a_step_go_on_sharing_it(case: Case) -> None:

@@ -35,6 +35,8 @@ class QatRow:
 
 _NAMES = [field.name for field in fields(QatRow)]
 _WHOLE = ("epoch", "updates")
+# Errors are compared after a run was resumed: they are read back as they were.
+_EXACT = (*_WHOLE, "error")
 
 
 def write_rows(path: Path, rows: Sequence[QatRow]) -> None:
@@ -44,7 +46,7 @@ def write_rows(path: Path, rows: Sequence[QatRow]) -> None:
     writer.writerow(_NAMES)
     for row in rows:
         writer.writerow(
-            value if name in _WHOLE else f"{value:.6g}" for name, value in asdict(row).items()
+            value if name in _EXACT else f"{value:.6g}" for name, value in asdict(row).items()
         )
     write_bytes(path, text.getvalue().encode())
 

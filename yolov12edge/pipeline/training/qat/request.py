@@ -43,9 +43,9 @@ class QatSettings(Document):
     epochs: int = Field(default=8, ge=1, le=100_000)
     batch: int = Field(default=8, ge=1, le=1 << 16)
     image_size: tuple[int, int] | None = None
-    lr: float = Field(default=0.02, gt=0, le=10)
+    lr: float = Field(default=0.002, gt=0, le=10)
     box: float = Field(default=1.0, ge=0)
-    feature: float = Field(default=1.0, ge=0)
+    feature: float = Field(default=0.1, ge=0)
     detection: float = Field(default=0.0, ge=0)
     flip_lr: float = Field(default=0.5, ge=0, le=1)
     seed: int = Field(default=0, ge=0, lt=1 << 63)

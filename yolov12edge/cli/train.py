@@ -66,7 +66,7 @@ def command(
     ] = None,
     epochs: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(min=1, metavar="N", help="Passes over the images; 100, with --qat 8."),
+        typer.Option(min=1, metavar="N", help="Passes over the images; 100, with --qat 3."),
     ] = None,
     batch: Annotated[
         Optional[int],  # noqa: UP045

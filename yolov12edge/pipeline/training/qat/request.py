@@ -40,10 +40,10 @@ class QatSettings(Document):
         save_steps: steps between two states within an epoch; None for by time only.
     """
 
-    epochs: int = Field(default=8, ge=1, le=100_000)
+    epochs: int = Field(default=3, ge=1, le=100_000)
     batch: int = Field(default=8, ge=1, le=1 << 16)
     image_size: tuple[int, int] | None = None
-    lr: float = Field(default=0.002, gt=0, le=10)
+    lr: float = Field(default=0.001, gt=0, le=10)
     box: float = Field(default=1.0, ge=0)
     feature: float = Field(default=0.1, ge=0)
     detection: float = Field(default=0.0, ge=0)

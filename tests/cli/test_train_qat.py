@@ -279,19 +279,20 @@ def _drop(tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_drop, "lacks bias.model.1/conv"),
-        (_set("scales", lambda x: x * float("nan")), "scales that is not finite"),
-        (_set("scales", lambda x: -x), "scales that are too small"),
-        (_set("scales", lambda x: x[:-1].clone()), "scales of another shape"),
+        (_drop, "lacks 'bias.model.1/conv'"),
+        (_set("scales", lambda x: x * float("nan")), "'scales' that is not finite"),
+        (_set("scales", lambda x: -x), "'scales' that are too small"),
+        (_set("scales", lambda x: x[:-1].clone()), "'scales' of another shape"),
         (_set("zeros", lambda x: x + 300), "zero points beyond the rules"),
         (_set("values.model.1/conv", lambda x: torch.full_like(x, -128)), "beyond the rules"),
         (_set("values.model.1/conv", lambda x: torch.full_like(x, 127)), "beyond the rules"),
         (_set("values.model.1/conv", lambda x: x.float()), "another shape or type"),
         (_set("bias.model.1/conv", lambda x: x.double()), "another shape or type"),
         (_record("plan", "0" * 64), "of another plan"),
-        (_record("height", "tall"), "record of its INT8 rounding is damaged (height)"),
+        (_record("height", "tall"), "record of its INT8 rounding is damaged: 'height'"),
         (_record("products", {"x": ["no/conv", "y"]}), "of no graph"),
-        (_record("surprise", 1), "record of its INT8 rounding is damaged (surprise)"),
+        (_record("target", "a\x1b[2Jb"), "record of its INT8 rounding is damaged: 'target'"),
+        (_record("surprise", 1), "record of its INT8 rounding is damaged: 'surprise'"),
     ],
 )
 def test_a_damaged_rounding(

@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from yolov12edge.checkpoints.text import printable
 from yolov12edge.errors import CheckpointError
 from yolov12edge.graph.builder import checked
 from yolov12edge.graph.view import GraphView
@@ -65,10 +66,12 @@ def apply_patch(model: onnx.ModelProto, patch: GraphPatch) -> onnx.ModelProto:
         stored = view.initializers.get(name)
         if stored is None:
             if name not in factors:
-                raise CheckpointError(f"its rounding has a constant {name} of no graph", _HINT)
+                raise CheckpointError(
+                    f"its rounding has a constant {printable(name)} of no graph", _HINT
+                )
             changed.graph.initializer.append(numpy_helper.from_array(values, name))
         elif tuple(stored.dims) != values.shape:
-            raise CheckpointError(f"its rounding has {name} of another shape", _HINT)
+            raise CheckpointError(f"its rounding has {printable(name)} of another shape", _HINT)
         else:
             stored.CopyFrom(numpy_helper.from_array(values, name))
     for name, (conv, factor) in patch.products.items():
@@ -80,11 +83,14 @@ def _insert(view: GraphView, name: str, conv: str, factor: str, patch: GraphPatc
     """Put one product in front of a convolution, as `equalize` does."""
     node = view.by_name.get(conv)
     values = patch.constants.get(factor)
-    fits = node is not None and node.op_type == "Conv" and name not in view.by_name
+    taken = {*view.by_name, *view.types, *view.initializers, ""}
+    fits = node is not None and node.op_type == "Conv" and name not in taken
     if not fits or values is None or node is None:
-        raise CheckpointError(f"its rounding evens out {conv}, which the graph lacks", _HINT)
+        raise CheckpointError(
+            f"its rounding evens out {printable(conv)}, which the graph lacks", _HINT
+        )
     if values.shape != (1, view.shape(node.input[0])[1], 1, 1):
-        raise CheckpointError(f"its rounding has {factor} of another shape", _HINT)
+        raise CheckpointError(f"its rounding has {printable(factor)} of another shape", _HINT)
     product = helper.make_node("Mul", [node.input[0], factor], [name], name=name)
     nodes = view.graph.node
     nodes.insert(list(nodes).index(node), product)

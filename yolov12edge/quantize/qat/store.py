@@ -24,6 +24,7 @@ from torch import Tensor
 
 from yolov12edge.checkpoints.flat import INT8_PREFIX, read_safetensors
 from yolov12edge.checkpoints.tensors import LazyTensor
+from yolov12edge.checkpoints.text import printable
 from yolov12edge.documents import Document
 from yolov12edge.errors import CheckpointError
 from yolov12edge.graph.view import GraphView
@@ -60,7 +61,7 @@ class Int8Record(Document):
     """
 
     format: Literal[1] = 1
-    target: str = Field(max_length=_TEXT)
+    target: str = Field(max_length=_TEXT, pattern=r"^[\w.-]+$")
     rules: str = Field(max_length=_TEXT)
     weights: str | None = Field(default=None, max_length=_TEXT)
     graph: str = Field(pattern=_HASH)
@@ -159,7 +160,9 @@ class StoredInt8:
         for name, change in corrections.items():
             node = view.by_name.get(name)
             if node is None or len(node.input) < 3:
-                raise CheckpointError(f"its rounding corrects {name}, which has no bias", _HINT)
+                raise CheckpointError(
+                    f"its rounding corrects {printable(name)}, which has no bias", _HINT
+                )
             reader.like(f"correction.{name}", change, view.weight(node.input[2]).shape)
         rounding = Rounding(reader.steps(plan, dialect), convolutions, tensors_read(view, plan))
         return evened, plan, LearnedInt8(patch, rounding, corrections)
@@ -180,9 +183,9 @@ def read_stored(path: Path) -> StoredInt8 | None:
         found = Int8Record.model_validate(record[RECORD])
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = printable(".".join(map(str, first["loc"])))
         raise CheckpointError(
-            f"{path}: the record of its INT8 rounding is damaged ({where})", _HINT
+            f"{path}: the record of its INT8 rounding is damaged: {where}", _HINT
         ) from error
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error.message}", error.hint) from error
@@ -262,19 +265,19 @@ class _Reader:
         """Finite float32 numbers."""
         values: NDArray[np.float32] = self._values(name, torch.float32, shape)
         if not np.isfinite(values).all():
-            raise CheckpointError(f"its rounding has {name} that is not finite", _HINT)
+            raise CheckpointError(f"its rounding has {printable(name)} that is not finite", _HINT)
         return values
 
     def like(self, name: str, values: NDArray[Any], shape: tuple[int, ...]) -> None:
         """Refuse another shape."""
         if values.shape != shape:
-            raise CheckpointError(f"its rounding has {name} of another shape", _HINT)
+            raise CheckpointError(f"its rounding has {printable(name)} of another shape", _HINT)
 
     def scales(self, name: str, count: int) -> NDArray[np.float32]:
         """(count,) numbers above zero."""
         values = self.floats(name, (count,))
         if (values < SMALLEST_SCALE).any():
-            raise CheckpointError(f"its rounding has {name} that are too small", _HINT)
+            raise CheckpointError(f"its rounding has {printable(name)} that are too small", _HINT)
         return values
 
     def convolution(self, view: GraphView, name: str, dialect: Dialect) -> IntegerConvolution:
@@ -311,9 +314,11 @@ class _Reader:
     def _values(self, name: str, dtype: torch.dtype, shape: tuple[int, ...] | None) -> Any:
         tensor = self._tensors.get(name)
         if tensor is None:
-            raise CheckpointError(f"its rounding lacks {name}", _HINT)
+            raise CheckpointError(f"its rounding lacks {printable(name)}", _HINT)
         if tensor.dtype != dtype or (shape is not None and tensor.shape != shape):
-            raise CheckpointError(f"its rounding has {name} of another shape or type", _HINT)
+            raise CheckpointError(
+                f"its rounding has {printable(name)} of another shape or type", _HINT
+            )
         return tensor.load().numpy()
 
 

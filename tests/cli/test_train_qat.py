@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors import safe_open
@@ -21,6 +22,7 @@ from yolov12edge.checkpoints import read_checkpoint, save_safetensors
 from yolov12edge.checkpoints.flat import INT8_PREFIX, read_safetensors
 from yolov12edge.data import Letterbox
 from yolov12edge.data.synthetic.write import write_set
+from yolov12edge.errors import CheckpointError
 from yolov12edge.export import export_onnx
 from yolov12edge.graph import load_graph
 from yolov12edge.pipeline.images.sources import calibration_images
@@ -62,6 +64,15 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's detector, which sees something: what INT8 costs one at random is noise."""
     path = tmp_path_factory.mktemp("weights") / "own.safetensors"
     return save_safetensors(load_model(DEMO), path, extra={"image_size": SIDE})
+
+
+@pytest.fixture(scope="module")
+def graph(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> onnx.ModelProto:
+    """The float graph that the rounding of `taught` is of."""
+    path = tmp_path_factory.mktemp("graph") / "model.onnx"
+    options = graph_options(load_recipe("cpu-openvino"), "int8", (SIDE, SIDE))
+    export_onnx(load_model(weights), path, options)
+    return load_graph(path)
 
 
 def teach(capsys: pytest.CaptureFixture[str], data: Path, weights: Path, *more: object) -> Outcome:
@@ -296,17 +307,25 @@ def _drop(tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> None:
     ],
 )
 def test_a_damaged_rounding(
-    change: Any,
-    message: str,
-    taught: Path,
-    data: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    change: Any, message: str, taught: Path, graph: onnx.ModelProto, tmp_path: Path
 ) -> None:
     best = damaged(taught / "best.safetensors", tmp_path / "best.safetensors", change)
-    fails(exported(capsys, best, data, tmp_path / "out"), 4, message)
-    assert not (tmp_path / "out").exists()
+    with pytest.raises(CheckpointError) as error:
+        stored = read_stored(best)
+        assert stored is not None
+        stored.read(graph, rules_of(load_recipe("cpu-openvino")))
+    assert message in error.value.message
+    assert error.value.message.isprintable()
+    assert error.value.hint
     assert load_model(best) is not None
+
+
+def test_export_refuses_a_damaged_rounding(
+    taught: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = damaged(taught / "best.safetensors", tmp_path / "best.safetensors", _drop)
+    fails(exported(capsys, best, data, tmp_path / "out"), 4, "lacks 'bias.model.1/conv'")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_makes_no_sense_is_refused(

@@ -268,6 +268,13 @@ def damaged(source: Path, target: Path, change: Any) -> Path:
     return target
 
 
+def read(path: Path, graph: onnx.ModelProto) -> None:
+    """Read the rounding in a file as `export` does."""
+    stored = read_stored(path)
+    assert stored is not None
+    stored.read(graph, rules_of(load_recipe("cpu-openvino")))
+
+
 def _set(name: str, value: Any) -> Any:
     def change(tensors: dict[str, torch.Tensor], record: dict[str, Any]) -> None:
         stored = tensors[INT8_PREFIX + name]
@@ -311,9 +318,7 @@ def test_a_damaged_rounding(
 ) -> None:
     best = damaged(taught / "best.safetensors", tmp_path / "best.safetensors", change)
     with pytest.raises(CheckpointError) as error:
-        stored = read_stored(best)
-        assert stored is not None
-        stored.read(graph, rules_of(load_recipe("cpu-openvino")))
+        read(best, graph)
     assert message in error.value.message
     assert error.value.message.isprintable()
     assert error.value.hint

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO, Literal
 
 from yolov12edge.checkpoints.allowlist import StorageClass, Stub
 from yolov12edge.checkpoints.archive import TorchArchive
+from yolov12edge.checkpoints.flat import INT8_PREFIX
 from yolov12edge.checkpoints.tensors import LazyTensor, Storage
 from yolov12edge.checkpoints.text import printable
 from yolov12edge.checkpoints.unpickle import unpickle
@@ -85,12 +86,14 @@ def interpret(top: object) -> Contents:
 
 def from_record(tensors: dict[str, LazyTensor], record: dict[str, Any]) -> Contents:
     """Contents of a safetensors file; `record` is what this package wrote beside the tensors."""
+    detector = {name: t for name, t in tensors.items() if not name.startswith(INT8_PREFIX)}
     return Contents(
         "state-dict",
-        tensors,
+        detector,
         _names(record.get("names")),
         image_size=_count(record.get("image_size"), MAX_IMAGE_SIZE) or None,
         license=_line(record.get("license")),
+        notes=("holds an INT8 rounding too, from train --qat",) if "int8" in record else (),
     )
 
 

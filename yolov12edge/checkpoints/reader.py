@@ -105,6 +105,7 @@ def save_safetensors(
     path: str | Path,
     half: bool = False,
     extra: Mapping[str, Any] | None = None,
+    tensors: Mapping[str, Tensor] | None = None,
 ) -> Path:
     """Write a flat .safetensors with the published names; architecture and class names inside.
 
@@ -113,6 +114,7 @@ def save_safetensors(
         path: the file to write, atomically.
         half: store float16, except tensors that would overflow it.
         extra: what else to record, ready for JSON; `image_size` and `license` are read again.
+        tensors: that are no part of the detector; their names begin with `INT8_PREFIX`.
 
     Returns:
         `path`.
@@ -136,7 +138,8 @@ def save_safetensors(
             "license": source.license,
         }
     record |= extra or {}
-    write_safetensors(path, {n: _halved(t) if half else t for n, t in state.items()}, record)
+    stored = {n: _halved(t) if half else t for n, t in state.items()}
+    write_safetensors(path, {**stored, **(tensors or {})}, record)
     return path
 
 

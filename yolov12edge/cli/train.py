@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
 
 import typer
 
@@ -11,10 +11,19 @@ from yolov12edge.cli.options import JsonOption, QuietOption
 from yolov12edge.cli.output import Output
 
 if TYPE_CHECKING:
-    from yolov12edge.pipeline.training import TrainOutcome
+    from pydantic import BaseModel
+
+    from yolov12edge.pipeline.training import QatOutcome, TrainOutcome
+
+    Request = TypeVar("Request", bound=BaseModel)
 
 # What a resumed run may have otherwise: it changes the speed, not the result.
 _FREE = ("resume", "workers", "cache", "json", "quiet")
+# What quantization-aware training takes.
+_OF_QAT = (
+    *("data", "weights", "teacher", "qat", "target", "epochs", "batch", "imgsz", "lr", "flip_lr"),
+    *("workers", "cache", "seed", "save_steps", "out", "json", "quiet"),
+)
 
 
 def command(
@@ -41,11 +50,34 @@ def command(
             metavar="FILE", help="Checkpoint, or a part of one, to start from; else from scratch."
         ),
     ] = None,
-    epochs: Annotated[int, typer.Option(min=1, metavar="N", help="Passes over the images.")] = 100,
+    teacher: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Checkpoint of the same classes to learn from too."),
+    ] = None,
+    qat: Annotated[
+        bool,
+        typer.Option(
+            "--qat", help="Teach the INT8 form of --weights, by its float form or --teacher."
+        ),
+    ] = False,
+    target: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="NAME", help="With --qat: the recipe whose INT8 is taught."),
+    ] = None,
+    epochs: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(min=1, metavar="N", help="Passes over the images; 100, with --qat 3."),
+    ] = None,
     batch: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Images a step, over all processes.")
-    ] = 16,
-    imgsz: Annotated[str, typer.Option(metavar="N|HxW", help="Input size.")] = "640",
+        Optional[int],  # noqa: UP045
+        typer.Option(
+            min=1, metavar="N", help="Images a step, over all processes; 16, with --qat 8."
+        ),
+    ] = None,
+    imgsz: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="N|HxW", help="Input size; 640, with --qat the checkpoint's."),
+    ] = None,
     optimizer: Annotated[
         str, typer.Option(metavar="NAME", help="sgd, adamw or auto: sgd for long runs.")
     ] = "auto",
@@ -151,79 +183,119 @@ def command(
 ) -> None:
     """Train or fine-tune a detector on labelled images.
 
-    Runs on one machine, or on many under torchrun.
+    Runs on one machine, or on many under torchrun. With --qat the INT8 form of a checkpoint learns.
     """
     from yolov12edge.cli.arguments import parse_image_size
+    from yolov12edge.errors import UsageError
 
     output = Output(json, quiet)
+    size = parse_image_size(imgsz) if imgsz is not None else None
     if resume is not None:
-        outcome = _go_on(context, resume, output)
-    else:
-        augmentation = {
-            "mosaic": mosaic,
-            "mixup": mixup,
-            "copy_paste": copy_paste,
-            "scale": affine_scale,
-            "translate": translate,
-            "degrees": degrees,
-            "shear": shear,
-            "flip_lr": flip_lr,
-            "flip_ud": flip_ud,
-            **_hsv(hsv),
-        }
-        outcome = _start(
-            {
-                "data": data,
-                "val": val,
-                "weights": weights,
-                "scale": scale,
-                "layout": layout,
-                "device": device,
-                "augmentation": {k: v for k, v in augmentation.items() if v is not None},
-                "settings": {
-                    "epochs": epochs,
-                    "batch": batch,
-                    "image_size": parse_image_size(imgsz),
-                    "optimizer": optimizer,
-                    "lr": lr,
-                    "nominal_batch": nominal_batch,
-                    "weight_decay": weight_decay,
-                    "warmup_epochs": warmup,
-                    "freeze": freeze,
-                    "patience": patience,
-                    "eval_every": eval_every,
-                    "close_mosaic": close_mosaic,
-                    "amp": amp,
-                    "workers": workers,
-                    "cache": cache,
-                    "seed": seed,
-                    "sync_bn": not no_sync_bn,
-                    "save_steps": save_steps,
-                    "half": half,
-                },
-            },
-            out,
-            output,
-        )
-    if outcome is not None:
-        from yolov12edge.pipeline.training.report import training_summary
-
-        output.result(outcome.document(), training_summary(outcome))
+        return _show(output, _go_on(context, resume, output))
+    common: dict[str, Any] = {
+        "epochs": epochs,
+        "batch": batch,
+        "image_size": size,
+        "lr": lr,
+        "seed": seed,
+        "workers": workers,
+        "cache": cache,
+        "save_steps": save_steps,
+    }
+    request: dict[str, Any] = {"data": data, "weights": weights, "teacher": teacher}
+    if qat:
+        _refuse_others(context)
+        values = {**request, "target": target, "settings": _named({**common, "flip_lr": flip_lr})}
+        return _show(output, _start_qat(values, out, output))
+    augmentation = {
+        "mosaic": mosaic,
+        "mixup": mixup,
+        "copy_paste": copy_paste,
+        "scale": affine_scale,
+        "translate": translate,
+        "degrees": degrees,
+        "shear": shear,
+        "flip_lr": flip_lr,
+        "flip_ud": flip_ud,
+        **_hsv(hsv),
+    }
+    settings = {
+        "optimizer": optimizer,
+        "nominal_batch": nominal_batch,
+        "weight_decay": weight_decay,
+        "warmup_epochs": warmup,
+        "freeze": freeze,
+        "patience": patience,
+        "eval_every": eval_every,
+        "close_mosaic": close_mosaic,
+        "amp": amp,
+        "sync_bn": not no_sync_bn,
+        "half": half,
+    }
+    request |= {"val": val, "scale": scale, "layout": layout, "device": device}
+    request |= {"augmentation": _named(augmentation), "settings": settings | _named(common)}
+    if target is not None:
+        raise UsageError("--target is for --qat", "leave it out: export chooses the target")
+    return _show(output, _start(request, out, output))
 
 
 def _start(values: dict[str, Any], out: Path | None, output: Output) -> TrainOutcome | None:
     """The outcome of a new run."""
     from yolov12edge.errors import UsageError
-    from yolov12edge.pipeline.training import train
+    from yolov12edge.pipeline.training import TrainRequest, train
 
     if values["data"] is None:
         raise UsageError("train needs images", "pass --data data.yaml, or --resume DIR")
-    request = _request(values)
+    request = _request(TrainRequest, values)
     with output.tracker() as progress:
         return train(request, out or _free_folder(), output, progress)
 
 
-def _go_on(context: typer.Context, folder: Path, output: Output) -> TrainOutcome | None:
+def _start_qat(values: dict[str, Any], out: Path | None, output: Output) -> QatOutcome:
+    """The outcome of a new run of quantization-aware training."""
+    from yolov12edge.errors import UsageError
+    from yolov12edge.pipeline.training import QatRequest, train_qat
+
+    if values["data"] is None:
+        raise UsageError("train needs images", "pass --data data.yaml or a folder of images")
+    if values["weights"] is None:
+        raise UsageError("--qat teaches a trained checkpoint", "pass it with --weights")
+    request = _request(QatRequest, values)
+    with output.tracker() as progress:
+        return train_qat(request, out or _free_folder(), output, progress)
+
+
+def _refuse_others(context: typer.Context) -> None:
+    """Refuse options that quantization-aware training has no use for."""
+    from yolov12edge.errors import UsageError
+
+    others = [name for name in _given(context) if name not in _OF_QAT]
+    if others:
+        raise UsageError(
+            f"--{others[0].replace('_', '-')} means nothing with --qat",
+            f"leave it out; --qat takes --{', --'.join(sorted(_OF_QAT))}".replace("_", "-"),
+        )
+
+
+def _named(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _show(output: Output, outcome: TrainOutcome | QatOutcome | None) -> None:
+    """Print how a run ended; processes but the first have nothing to say."""
+    from yolov12edge.pipeline.training import QatOutcome
+    from yolov12edge.pipeline.training.qat.outcome import qat_summary
+    from yolov12edge.pipeline.training.report import training_summary
+
+    if isinstance(outcome, QatOutcome):
+        output.result(outcome.document(), qat_summary(outcome))
+    elif outcome is not None:
+        output.result(outcome.document(), training_summary(outcome))
+
+
+def _go_on(
+    context: typer.Context, folder: Path, output: Output
+) -> TrainOutcome | QatOutcome | None:
     """The outcome of the run in a folder, which keeps its settings."""
     from yolov12edge.errors import UsageError
     from yolov12edge.pipeline.training import resume
@@ -263,15 +335,14 @@ def _hsv(text: str | None) -> dict[str, float]:
     return {"hue": hue, "saturation": saturation, "value": value}
 
 
-def _request(values: dict[str, Any]) -> Any:
+def _request(kind: type[Request], values: dict[str, Any]) -> Request:
     """The request, with the first wrong value named as users wrote it."""
     from pydantic import ValidationError
 
     from yolov12edge.errors import UsageError
-    from yolov12edge.pipeline.training import TrainRequest
 
     try:
-        return TrainRequest.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][-1])

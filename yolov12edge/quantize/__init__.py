@@ -4,7 +4,12 @@ from yolov12edge.quantize.budget import barred_convolutions, costly_convolutions
 from yolov12edge.quantize.domain import ALIEN, describe_images, domain_gap
 from yolov12edge.quantize.equalize import equalize
 from yolov12edge.quantize.fp16 import Fp16Conversion, convert_to_fp16
-from yolov12edge.quantize.int8 import Int8Conversion, observed_tensors, quantize_int8
+from yolov12edge.quantize.int8 import (
+    Int8Conversion,
+    observed_tensors,
+    quantize_int8,
+    write_rounding,
+)
 from yolov12edge.quantize.integers import (
     IntegerConvolution,
     Rounding,
@@ -53,4 +58,5 @@ __all__ = [
     "plan_quantization",
     "quantize_int8",
     "score_corrections",
+    "write_rounding",
 ]

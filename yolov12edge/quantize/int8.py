@@ -42,6 +42,7 @@ class Int8Conversion:
         kept: convolutions and products left in float, and the rule that did.
         method: how ranges were chosen.
         images: calibration images.
+        rounding: the whole numbers in it.
     """
 
     path: Path
@@ -49,6 +50,7 @@ class Int8Conversion:
     kept: dict[str, str]
     method: Method
     images: int
+    rounding: Rounding
 
 
 def quantize_int8(
@@ -100,17 +102,55 @@ def quantize_int8(
             is_half=writer.is_half,
             weights=weights,
         )
+    nodes = _write(writer, target, plan, rounding, corrections or {}, view.metadata)
+    kept = {**plan.kept, **(kept_fp32 or {})}
+    return Int8Conversion(target, nodes, kept, method, statistics.images, rounding)
+
+
+def write_rounding(
+    model: onnx.ModelProto,
+    target: Path,
+    plan: QuantizationPlan,
+    rounding: Rounding,
+    *,
+    twin: Path | None = None,
+    corrections: Mapping[str, NDArray[np.float32]] | None = None,
+) -> dict[str, int]:
+    """Write the INT8 twin of a float32 graph whose whole numbers are known.
+
+    Args:
+        model: float32 graph of this package.
+        target: where the INT8 file goes.
+        plan: what becomes INT8, from `plan_quantization` on the same graph.
+        rounding: of that plan.
+        twin: FP16 twin of the graph, where what stays float is to be FP16.
+        corrections: added to the bias of these convolutions.
+
+    Returns:
+        number of nodes by precision.
+    """
+    writer = QdqWriter(model if twin is None else load_graph(twin))
+    metadata = GraphView(model).metadata
+    return _write(writer, target, plan, rounding, corrections or {}, metadata)
+
+
+def _write(
+    writer: QdqWriter,
+    target: Path,
+    plan: QuantizationPlan,
+    rounding: Rounding,
+    corrections: Mapping[str, NDArray[np.float32]],
+    metadata: Mapping[str, str],
+) -> dict[str, int]:
     for tensor, edges in plan.edges.items():
         writer.quantize_tensor(edges, rounding.steps[tensor])
     for name, one in rounding.convolutions.items():
         writer.quantize_weight(name, one.weight, one.bias)
-    for name, change in (corrections or {}).items():
+    for name, change in corrections.items():
         writer.shift_bias(name, change)
-    written = writer.finish(view.metadata)
+    written = writer.finish(metadata)
     write_bytes(target, written.SerializeToString(deterministic=True))
-    kept = {**plan.kept, **(kept_fp32 or {})}
-    nodes = lowest_first(count_precisions(GraphView(written)))
-    return Int8Conversion(target, nodes, kept, method, statistics.images)
+    return lowest_first(count_precisions(GraphView(written)))
 
 
 def _refuse_missing(plan: QuantizationPlan, statistics: Statistics) -> None:

@@ -12,6 +12,7 @@ import torch
 from yolov12edge.data.batches import Batch
 from yolov12edge.errors import CheckpointError
 from yolov12edge.model import Detector
+from yolov12edge.train.distillation import Teacher
 from yolov12edge.train.distributed import World, across
 from yolov12edge.train.ema import average_for
 from yolov12edge.train.freeze import freeze, training_mode
@@ -68,6 +69,7 @@ class TrainingLoop:
         batches: of this process.
         settings: resolved.
         world: the processes of the run.
+        teacher: a detector of the same classes to learn from besides the labels.
 
     Attributes:
         position: where it is; set it, and the weights, from a state before `run`.
@@ -75,7 +77,12 @@ class TrainingLoop:
     """
 
     def __init__(
-        self, model: Detector, batches: Batches, settings: TrainingSettings, world: World
+        self,
+        model: Detector,
+        batches: Batches,
+        settings: TrainingSettings,
+        world: World,
+        teacher: Detector | None = None,
     ) -> None:
         self.settings = settings
         self.world = world
@@ -90,6 +97,9 @@ class TrainingLoop:
         self.position = Position()
         self._forward = across(self.model, world, settings.sync_bn)
         self._loss = DetectionLoss(self.model, reduce=world.sum if world.size > 1 else None)
+        self._teacher = None
+        if teacher is not None:
+            self._teacher = Teacher(teacher.to(world.device), self.precision.forward)
         self._losses = torch.zeros(3, dtype=torch.float64, device=world.device)
         self._saved = time.monotonic()
 
@@ -152,6 +162,8 @@ class TrainingLoop:
         with self.precision.forward():
             levels = self._forward(inputs)
         total, items = self._loss(levels, batch.targets)
+        if self._teacher is not None:
+            total = total + self._teacher.loss(inputs, levels)
         # Gradients are averaged over the processes, and exchanged at every step, so that those
         # which wait for an update are the same everywhere and can be saved by one of them.
         self.precision.backward(total * self.world.size)

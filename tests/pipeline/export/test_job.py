@@ -22,7 +22,7 @@ from yolov12edge.checkpoints import load_model
 from yolov12edge.evaluate import DriftReport, non_max_suppression
 from yolov12edge.export import ExportOptions, OnnxExport, export_onnx
 from yolov12edge.pipeline.export import conversion
-from yolov12edge.pipeline.export.target import default_target
+from yolov12edge.pipeline.stages.target import default_target
 from yolov12edge.processor import processor
 from yolov12edge.run.names import OWN_FILES
 from yolov12edge.run.recipe import load_recipe

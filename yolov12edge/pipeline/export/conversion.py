@@ -16,8 +16,15 @@ from yolov12edge.pipeline.images.sources import CalibrationImages
 from yolov12edge.pipeline.stages.arithmetic import products_section
 from yolov12edge.pipeline.stages.artifacts import OnnxArtifact
 from yolov12edge.pipeline.stages.fp16 import fp16_step
-from yolov12edge.pipeline.stages.int8 import quantize_step, rules_of
+from yolov12edge.pipeline.stages.int8 import (
+    AUTO,
+    Int8Step,
+    learned_step,
+    quantize_step,
+    rules_of,
+)
 from yolov12edge.quantize import ALIEN, describe_images, domain_gap
+from yolov12edge.quantize.qat import read_stored
 from yolov12edge.run.folder import RunFolder
 from yolov12edge.run.manifest import CalibrationSection
 from yolov12edge.run.names import CALIBRATION_FILE, FP32_FILE, INT8_FILE
@@ -124,7 +131,7 @@ def _to_int8(
     gap = _domain_gap(plain, calibration, job.images.judges, job.letterbox, voice)
     for note in job.recipe.int8_notes:
         voice.warn(note)
-    step = quantize_step(
+    step = _learned(job, run, plain, twin, voice) or quantize_step(
         plain.path,
         run.onnx("int8"),
         rules_of(job.recipe),
@@ -164,6 +171,36 @@ def _to_int8(
     return OnnxArtifact(
         conversion.path, "int8", conversion.nodes, conversion.kept, decided, products
     )
+
+
+def _learned(
+    job: ExportJob,
+    run: RunFolder,
+    plain: OnnxArtifact,
+    twin: OnnxArtifact | None,
+    voice: Voice,
+) -> Int8Step | None:
+    """INT8 by the rounding in the checkpoint; None, with a warning, where it does not fit."""
+    stored = read_stored(job.checkpoint.path)
+    if stored is None:
+        return None
+    request = job.request
+    asked = {
+        "--effort": request.effort is not None,
+        "--calib-method": request.calibration_method != AUTO,
+        "--keep-float": bool(request.keep_float),
+    }
+    option = next((name for name, given in asked.items() if given), None)
+    step: Int8Step | str
+    if option is not None:
+        step = f"{option} was asked for"
+    else:
+        rules = rules_of(job.recipe)
+        step = learned_step(plain.path, run.onnx("int8"), rules, stored, job.letterbox, twin)
+    if isinstance(step, Int8Step):
+        return step
+    voice.warn(f"the rounding in {stored.path.name} is left aside, {step}: INT8 is calibrated anew")
+    return None
 
 
 def _domain_gap(

@@ -10,16 +10,15 @@ from yolov12edge.data import Dataset, Letterbox
 from yolov12edge.engine import BatchRange
 from yolov12edge.errors import DataError, UsageError
 from yolov12edge.export import ExportOptions
-from yolov12edge.export.lints.registry import ANY_VERSION
 from yolov12edge.libraries import load_onnxruntime
 from yolov12edge.model import Detector
 from yolov12edge.pipeline.export.request import ExportRequest
-from yolov12edge.pipeline.export.target import default_target
 from yolov12edge.pipeline.images.coco import fetch_coco_images
 from yolov12edge.pipeline.images.sets import ImageSets, gather_images
 from yolov12edge.pipeline.stages.fp16 import FP16_IMAGES
+from yolov12edge.pipeline.stages.options import graph_options
+from yolov12edge.pipeline.stages.target import default_target
 from yolov12edge.run.device import doubts, read_probe, target_for
-from yolov12edge.run.form import GraphForm
 from yolov12edge.run.recipe import Precision, Recipe, load_recipe
 from yolov12edge.voice import Progress, Voice
 
@@ -124,23 +123,13 @@ def _options(
     size: tuple[int, int],
     batch: BatchRange,
 ) -> ExportOptions:
-    return ExportOptions(
-        height=size[0],
-        width=size[1],
+    return graph_options(
+        recipe,
+        precision,
+        size,
         batch=batch.optimal if batch.fixed else None,
-        opset=recipe.opset,
-        variant=recipe.attention,
         swap_attention=request.swap_attention,
-        form=_form(recipe, precision),
-        tensorrt=(recipe.version or ANY_VERSION) if recipe.backend == "tensorrt" else None,
     )
-
-
-def _form(recipe: Recipe, precision: Precision) -> GraphForm:
-    """The recipe's; INT8's rules know the plain forms, and none was better (quantization.md)."""
-    if precision != "int8":
-        return recipe.graph
-    return GraphForm(activation=recipe.graph.activation)
 
 
 def _read(request: ExportRequest, voice: Voice, progress: Progress) -> Checkpoint:

@@ -107,9 +107,10 @@ def _learning(section: LearningSection) -> list[Block]:
     text = (
         f"Rounding was learned on {count(section.images, 'image')} (effort {section.effort}) in "
         f"{count(section.convolutions, 'convolution')}; {section.withdrawn} got worse on images "
-        f"that taught nothing and stay as they were. INT8 costs {total:.2f} times what it costs "
-        "by rules alone."
+        "that taught nothing and stay as they were."
     )
+    if section.losses:
+        text += f" INT8 costs {total:.2f} times what it costs by rules alone."
     blocks: list[Block] = [Note(text, "muted")]
     if not section.losses:
         return blocks

@@ -2,6 +2,15 @@
 
 from yolov12edge.pipeline.training.job import resume, train
 from yolov12edge.pipeline.training.outcome import TrainOutcome
+from yolov12edge.pipeline.training.qat import QatOutcome, QatRequest, train_qat
 from yolov12edge.pipeline.training.request import TrainRequest
 
-__all__ = ["TrainOutcome", "TrainRequest", "resume", "train"]
+__all__ = [
+    "QatOutcome",
+    "QatRequest",
+    "TrainOutcome",
+    "TrainRequest",
+    "resume",
+    "train",
+    "train_qat",
+]

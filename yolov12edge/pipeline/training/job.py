@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import errno
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from yolov12edge.errors import Interrupted, UsageError
 from yolov12edge.interrupts import interrupts_noted
+from yolov12edge.pipeline.training.disk import disk_watched
 from yolov12edge.pipeline.training.outcome import TrainOutcome
 from yolov12edge.pipeline.training.preparation import prepare
+from yolov12edge.pipeline.training.qat import QatOutcome, is_qat, resume_qat
 from yolov12edge.pipeline.training.report import resume_command
 from yolov12edge.pipeline.training.request import TrainRequest, read_request
 from yolov12edge.pipeline.training.session import Session
@@ -47,12 +46,15 @@ def train(
     places = {"data": request.data.absolute()}
     places |= {"val": request.val.absolute()} if request.val else {}
     places |= {"weights": request.weights.absolute()} if request.weights else {}
+    places |= {"teacher": request.teacher.absolute()} if request.teacher else {}
     request = request.model_copy(update=places)
     return _run(request, folder, voice, progress, resumed=False)
 
 
-def resume(path: Path, voice: Voice, progress: Progress, **changes: Any) -> TrainOutcome | None:
-    """Go on with a run as if it had never stopped.
+def resume(
+    path: Path, voice: Voice, progress: Progress, **changes: Any
+) -> TrainOutcome | QatOutcome | None:
+    """Go on with a run, of either kind, as if it had never stopped.
 
     Args:
         path: its folder.
@@ -66,6 +68,8 @@ def resume(path: Path, voice: Voice, progress: Progress, **changes: Any) -> Trai
         and as `train`.
     """
     folder = TrainingFolder(path)
+    if is_qat(folder):
+        return resume_qat(folder, voice, progress, **changes)
     request = read_request(folder)
     if changes:
         settings = TrainingSettings.model_validate({**request.settings.model_dump(), **changes})
@@ -87,7 +91,7 @@ def _run(
         if resumed:
             loop.position = load_state(folder.state, loop.model, loop.average.model, loop.optimizer)
         with (
-            _disk_watched(folder),
+            disk_watched(folder),
             interrupts_noted() as stop,
             open_board(folder.path, world.leads) as board,
         ):
@@ -116,19 +120,3 @@ def _outcome(session: Session, loop: TrainingLoop) -> TrainOutcome:
     position, rows = loop.position, session.rows
     best = next((row.evaluation for row in rows if row.epoch == position.best_epoch), None)
     return TrainOutcome(session.folder, rows, best, position.best_epoch, position.stopped)
-
-
-@contextlib.contextmanager
-def _disk_watched(folder: TrainingFolder) -> Iterator[None]:
-    """Say how to go on where a file could not be written; what was there before still is."""
-    try:
-        yield
-    except (OSError, UsageError) as error:
-        number = error.errno if isinstance(error, OSError) else None
-        full = number in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
-        if not full:
-            raise
-        raise UsageError(
-            f"the disk of {folder.path} is full; the state before is still there",
-            f"free some space, then: {resume_command(folder)}",
-        ) from error

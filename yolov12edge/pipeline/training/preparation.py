@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from yolov12edge.allocator import keep_freed_memory
-from yolov12edge.checkpoints import Fit, InitialWeights
+from yolov12edge.checkpoints import Fit, InitialWeights, load_model
 from yolov12edge.data.batches import TrainingBatches
 from yolov12edge.data.samples import SampleSet, load_samples
 from yolov12edge.errors import DataError, UsageError
 from yolov12edge.pipeline.training.evaluation import Validator
 from yolov12edge.pipeline.training.request import TrainRequest
 from yolov12edge.pipeline.training.weights import starting_model
+from yolov12edge.train.distillation import check_teacher
 from yolov12edge.train.distributed import World
 from yolov12edge.train.loop import TrainingLoop
 from yolov12edge.train.settings import TrainingSettings
@@ -77,6 +78,10 @@ def prepare(request: TrainRequest, world: World) -> Preparation:
     samples = load_samples(request.data, "train")
     checked = _validation_set(request, samples.names) if world.leads else None
     model, initial, fit = starting_model(request, samples.names)
+    teacher = None
+    if request.teacher is not None:
+        teacher = load_model(request.teacher)
+        check_teacher(teacher, len(samples.names), samples.names)
     settings = request.settings.resolved(len(samples))
     batches = TrainingBatches(
         samples,
@@ -89,7 +94,7 @@ def prepare(request: TrainRequest, world: World) -> Preparation:
         rank=world.rank,
         world=world.size,
     )
-    loop = TrainingLoop(model, batches, settings, world)
+    loop = TrainingLoop(model, batches, settings, world, teacher)
     validator = None
     if checked is not None:
         validator = Validator(

@@ -28,6 +28,7 @@ class TrainRequest(Document):
         data: data.yaml, a folder with one, or a COCO .json.
         val: the same for validation; the val split of `data` if None.
         weights: a checkpoint or a part of one to start from; from scratch if None.
+        teacher: a checkpoint of the same classes to learn from too; none if None.
         scale, layout: of the detector; as `weights` has them, else n and turbo, if None.
         settings: of the loop.
         augmentation: of the pictures; what is None in it is the scale's published value.
@@ -37,6 +38,7 @@ class TrainRequest(Document):
     data: Path
     val: Path | None = None
     weights: Path | None = None
+    teacher: Path | None = None
     scale: str | None = None
     layout: str | None = None
     settings: TrainingSettings = TrainingSettings()

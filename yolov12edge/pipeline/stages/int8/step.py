@@ -7,8 +7,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from yolov12edge.data import Letterbox
 from yolov12edge.errors import DataError, UsageError
@@ -38,6 +41,7 @@ from yolov12edge.quantize import (
     Dialect,
     Int8Conversion,
     Method,
+    Rounding,
     Statistics,
     barred_convolutions,
     costly_convolutions,
@@ -45,6 +49,7 @@ from yolov12edge.quantize import (
     find_rounding,
     plan_quantization,
 )
+from yolov12edge.run.manifest import LearningSection
 from yolov12edge.run.recipe import Recipe
 from yolov12edge.voice import Progress
 
@@ -55,6 +60,31 @@ MOST_HELD_BACK = 32
 WEIGHING_METHOD: Method = "mse"
 # Images on which channels are evened out.
 EVENING = 8
+
+
+class Taught(Protocol):
+    """Something that was learned, by whatever way."""
+
+    def section(self) -> LearningSection:
+        """What the manifest says of it."""
+
+    def text(self) -> str:
+        """One line for people."""
+
+
+@dataclass(frozen=True)
+class Int8Numbers:
+    """What was written, before it became a file.
+
+    Attributes:
+        problem: the float graph, its channels evened out, and its plan.
+        rounding: of the plan.
+        corrections: added to the last class biases.
+    """
+
+    problem: Problem
+    rounding: Rounding
+    corrections: Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -70,6 +100,7 @@ class Int8Step:
         from_cache: whether the statistics were there already.
         learning: what was learned; None where everything is rounded to the nearest.
         findings: what the lints say; warnings only, errors are raised.
+        numbers: what is in the file; the problem's source is gone.
     """
 
     conversion: Int8Conversion
@@ -77,8 +108,9 @@ class Int8Step:
     calibrated_on: int
     held_back: int
     from_cache: bool
-    learning: Learning | None
+    learning: Taught | None
     findings: tuple[Finding, ...]
+    numbers: Int8Numbers
 
 
 def rules_of(recipe: Recipe) -> Dialect:
@@ -161,7 +193,8 @@ def quantize_step(
         corrections = ScoreCorrections(shifts, writer, chosen).find(progress, fresh)
         conversion = writer.write(target, chosen, twin=twin, corrections=corrections)
     found = (conversion, trials, statistics.images, len(judging), ranges.remembered)
-    return Int8Step(*found, learning, _lint(target, dialect))
+    numbers = Int8Numbers(problem, conversion.rounding, corrections)
+    return Int8Step(*found, learning, lint_written(target, dialect), numbers)
 
 
 def _weigh(
@@ -173,7 +206,12 @@ def _weigh(
     return Losses(wide, ranges, nearest).find(progress, fresh)
 
 
-def _lint(path: Path, dialect: Dialect) -> tuple[Finding, ...]:
+def lint_written(path: Path, dialect: Dialect) -> tuple[Finding, ...]:
+    """Warnings about an INT8 file.
+
+    Raises:
+        ExportError: a lint found what an engine builder would refuse.
+    """
     findings = lint_graph(load_graph(path), for_builder=dialect.symmetric)
     refuse_errors(findings)
     return tuple(findings)

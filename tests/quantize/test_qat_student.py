@@ -56,7 +56,8 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     path = tmp_path_factory.mktemp("graph") / "model.onnx"
     variant = "packed" if dialect.symmetric else "rows"
     export_onnx(lively_model("n", num_classes=4), path, ExportOptions(SIDE, SIDE, variant=variant))
-    model = equalize(onnx.load(path), dialect, IMAGES)
+    exported = onnx.load(path)
+    model = equalize(exported, plan_quantization(exported, dialect), dialect, IMAGES)
     plan = plan_quantization(model, dialect)
     statistics = observe(model, observed_tensors(model, [plan]), IMAGES, len(IMAGES))
     rounding = find_rounding(model, plan, dialect, statistics, "mse")

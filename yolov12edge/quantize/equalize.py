@@ -1,15 +1,15 @@
 """Even out the channels that convolutions read, without changing what they compute.
 
 One scale for a whole tensor spends most of its steps on the widest channel. Where channels differ
-much, each is divided by a factor of its own before it is quantized, and the weights that read it
-are multiplied by it (cross-layer equalization: Nagel et al., "Data-free quantization", arXiv
-1906.04721, section 4.1; with SiLU in between the division can't move into the layer above, so it
+much, each is multiplied by a factor of its own before it is quantized, and the weights that read it
+are divided by it (cross-layer equalization: Nagel et al., "Data-free quantization", arXiv
+1906.04721, section 4.1; with SiLU in between the factor can't move into the layer above, so it
 stays a product, which runtimes fold into the quantization that follows).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from yolov12edge.errors import ExportError
 from yolov12edge.graph.builder import checked
 from yolov12edge.graph.probe import Probe
 from yolov12edge.graph.view import GraphView, attribute
@@ -30,6 +31,7 @@ Array = NDArray[np.float32]
 SHARE = 0.5
 _LEAST_REACH = 1e-3
 _SMALLEST = 1e-30
+_SUFFIX = "/evened"
 
 
 @dataclass(frozen=True)
@@ -64,41 +66,95 @@ def equalize(
     Returns:
         A graph with the same outputs up to rounding, with one product more for each tensor.
     """
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
-    if not dialect.equalize:
-        return changed
-    view = GraphView(changed)
+    view = GraphView(model)
     named = {
         name
         for name in plan.convolutions
         if any(rule.applies(view, view.by_name[name]) for rule in dialect.equalize)
     }
-    readers: dict[str, list[_Reader]] = {}
-    for tensor, edges in plan.edges.items():
-        if view.producer(tensor) is None:
-            continue
-        found = list(_readers(view, edges, range(view.shape(tensor)[1])))
-        if all(reader is not None and reader.conv in named for reader in found):
-            readers[tensor] = [reader for reader in found if reader is not None]
-    if not readers:
+    readers = {tensor: _readers(view, plan, tensor) for tensor in plan.edges} if named else {}
+    chosen = [
+        tensor
+        for tensor, found in readers.items()
+        if found and all(reader.conv in named for reader in found)
+    ]
+    return even_out(model, plan, _choose_gains(model, plan, chosen, images) if chosen else {})
+
+
+def even_out(
+    model: onnx.ModelProto, plan: QuantizationPlan, gains: Mapping[str, Array]
+) -> onnx.ModelProto:
+    """Multiply channels in front of their quantization, and divide the weights that read them.
+
+    Args:
+        model: float32 graph of this package; not changed.
+        plan: what of it becomes INT8.
+        gains: (C,) above 0 for some of the tensors of the plan.
+
+    Raises:
+        ExportError: something else would read the changed tensor, or it has other channels.
+    """
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    if not gains:
         return changed
-    reaches = _channel_reaches(model, list(readers), images)
-    for group in plan.groups:
-        evened = [tensor for tensor in group if tensor in readers]
-        widest = max((float(reaches[tensor].max()) for tensor in evened), default=0.0)
-        for tensor in evened:
-            factors = _factors(reaches[tensor], widest)
-            for reader in readers[tensor]:
-                _scale_weights(view, reader, factors)
-            _divide(view, tensor, plan.edges[tensor], factors)
+    view = GraphView(changed)
+    for tensor, gain in gains.items():
+        readers = _readers(view, plan, tensor) if tensor in plan.edges else []
+        if not readers or gain.shape != (view.shape(tensor)[1],):
+            raise ExportError(
+                f"{tensor} cannot be evened out by {gain.size} factors",
+                "quantize the float32 model.onnx that export writes",
+            )
+        for reader in readers:
+            _divide_weights(view, reader, gain)
+    # Only now: what reads a tensor is found in the graph as it was. In the order of the plan, so
+    # that the same gains make the same bytes.
+    for tensor, edges in plan.edges.items():
+        if tensor in gains:
+            _multiply(view, tensor, edges, gains[tensor])
     return checked(changed)
 
 
-def _readers(view: GraphView, edges: Iterable[Edge], channels: range) -> Iterator[_Reader | None]:
-    """Every convolution behind some inputs; None for anything else that reads them."""
-    for name, index in edges:
-        yield from _behind(view, view.by_name[name], index, channels, 0)
+def gains_of(evened: onnx.ModelProto) -> dict[str, Array]:
+    """What channels are multiplied by in a graph that was evened out, by tensor."""
+    view = GraphView(evened)
+    return {
+        node.input[0]: view.weight(node.input[1]).reshape(-1)
+        for node in view.nodes
+        if node.op_type == "Mul" and node.name == f"{node.input[0]}{_SUFFIX}"
+    }
+
+
+def _choose_gains(
+    model: onnx.ModelProto, plan: QuantizationPlan, tensors: list[str], images: Iterable[Array]
+) -> dict[str, Array]:
+    """Bring every channel nearer to the widest of those that share its scale."""
+    reaches = _channel_reaches(model, tensors, images)
+    gains = {}
+    for group in plan.groups:
+        widest = max(
+            (float(reaches[tensor].max()) for tensor in group if tensor in reaches), default=0.0
+        )
+        for tensor in group:
+            if tensor in reaches:
+                wide = np.maximum(reaches[tensor], max(_LEAST_REACH * widest, _SMALLEST))
+                share = (max(widest, _SMALLEST) / wide) ** SHARE
+                gains[tensor] = share.astype(np.float32)
+    return gains
+
+
+def _readers(view: GraphView, plan: QuantizationPlan, tensor: str) -> list[_Reader]:
+    """Every convolution that reads a tensor as INT8; none if anything else does, or it is fed."""
+    if view.producer(tensor) is None:
+        return []
+    channels = range(view.shape(tensor)[1])
+    found = [
+        reader
+        for name, index in plan.edges[tensor]
+        for reader in _behind(view, view.by_name[name], index, channels, 0)
+    ]
+    return [reader for reader in found if reader] if all(found) else []
 
 
 def _behind(
@@ -139,31 +195,25 @@ def _parts(
         start = end
 
 
-def _factors(reach: NDArray[np.float64], widest: float) -> Array:
-    wide = np.maximum(reach, max(_LEAST_REACH * widest, _SMALLEST))
-    factors: Array = ((wide / max(widest, float(wide.max()))) ** SHARE).astype(np.float32)
-    return factors
-
-
-def _scale_weights(view: GraphView, reader: _Reader, factors: Array) -> None:
-    """Multiply the weights that read some channels by the factors of these."""
+def _divide_weights(view: GraphView, reader: _Reader, gain: Array) -> None:
+    """Divide the weights that read some channels by the gains of these."""
     conv = view.by_name[reader.conv]
     stored = view.initializers[conv.input[1]]
     weights = numpy_helper.to_array(stored).copy()
     group = attribute(conv, "group", 1)
     columns = np.ones(weights.shape[1] * group, np.float32)
-    columns[reader.at : reader.at + len(reader.channels)] = factors[reader.channels]
+    columns[reader.at : reader.at + len(reader.channels)] = gain[reader.channels]
     outputs = weights.shape[0] // group
-    weights *= columns.reshape(group, -1).repeat(outputs, axis=0)[:, :, None, None]
+    weights /= columns.reshape(group, -1).repeat(outputs, axis=0)[:, :, None, None]
     stored.CopyFrom(numpy_helper.from_array(weights, stored.name))
 
 
-def _divide(view: GraphView, tensor: str, edges: Iterable[Edge], factors: Array) -> None:
-    """Let some inputs read a tensor's channels divided by their factors."""
-    name = f"{tensor}/evened"
-    inverse = (1 / factors).reshape(1, -1, 1, 1)
-    view.graph.initializer.append(numpy_helper.from_array(inverse, f"{name}/factors"))
-    product = helper.make_node("Mul", [tensor, f"{name}/factors"], [name], name=name)
+def _multiply(view: GraphView, tensor: str, edges: Iterable[Edge], gain: Array) -> None:
+    """Let some inputs read a tensor's channels times their gains."""
+    name = f"{tensor}{_SUFFIX}"
+    stored = numpy_helper.from_array(gain.reshape(1, -1, 1, 1), f"{name}/gains")
+    view.graph.initializer.append(stored)
+    product = helper.make_node("Mul", [tensor, stored.name], [name], name=name)
     nodes = view.graph.node
     readers = {reader for reader, _ in edges}
     first = next(place for place, node in enumerate(nodes) if node.name in readers)

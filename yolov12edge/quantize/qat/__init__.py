@@ -1,6 +1,5 @@
 """Quantization-aware training: a float graph that computes what its INT8 file would."""
 
-from yolov12edge.quantize.qat.patch import GraphPatch, apply_patch, find_patch
 from yolov12edge.quantize.qat.store import (
     Int8Record,
     LearnedInt8,
@@ -15,15 +14,12 @@ from yolov12edge.quantize.qat.store import (
 from yolov12edge.quantize.qat.student import QatRates, Student
 
 __all__ = [
-    "GraphPatch",
     "Int8Record",
     "LearnedInt8",
     "QatRates",
     "StoredInt8",
     "Student",
-    "apply_patch",
     "describe_rules",
-    "find_patch",
     "graph_digest",
     "plan_digest",
     "read_stored",

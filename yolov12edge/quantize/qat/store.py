@@ -26,11 +26,11 @@ from yolov12edge.checkpoints.flat import INT8_PREFIX, read_safetensors
 from yolov12edge.checkpoints.tensors import LazyTensor
 from yolov12edge.checkpoints.text import printable
 from yolov12edge.documents import Document
-from yolov12edge.errors import CheckpointError
+from yolov12edge.errors import CheckpointError, ExportError
 from yolov12edge.graph.view import GraphView
+from yolov12edge.quantize.equalize import even_out
 from yolov12edge.quantize.integers import IntegerConvolution, Rounding
 from yolov12edge.quantize.policy import QuantizationPlan, plan_quantization, tensors_read
-from yolov12edge.quantize.qat.patch import GraphPatch, apply_patch
 from yolov12edge.quantize.qdq import IsHalf, Step
 from yolov12edge.quantize.rules import Dialect
 from yolov12edge.quantize.weights import SMALLEST_SCALE, WEIGHT_MAX, QuantizedWeight
@@ -51,7 +51,6 @@ class Int8Record(Document):
         graph: digest of the exported float graph.
         plan: digest of what becomes INT8 of it.
         height, width: of the input.
-        products: that even out channels: name to convolution and factors.
         method: how ranges were chosen to begin with.
         images: that taught, or calibrated where it was withdrawn.
         epoch: the one it is from, counted from 1; None where all of them were withdrawn.
@@ -68,7 +67,6 @@ class Int8Record(Document):
     plan: str = Field(pattern=_HASH)
     height: int = Field(ge=32, le=4096)
     width: int = Field(ge=32, le=4096)
-    products: dict[str, tuple[str, str]] = Field(default_factory=dict, max_length=1000)
     method: Literal["max", "percentile", "entropy", "mse"]
     images: int = Field(ge=0)
     epoch: int | None = Field(default=None, ge=1)
@@ -82,12 +80,12 @@ class LearnedInt8:
     """A rounding with everything that an INT8 file needs besides its float graph.
 
     Attributes:
-        patch: what evens out its channels.
-        rounding: of the plan on the patched graph.
+        gains: what evens out its channels, by tensor.
+        rounding: of the plan on the graph that was evened out.
         corrections: added to the last class biases.
     """
 
-    patch: GraphPatch
+    gains: Mapping[str, NDArray[np.float32]]
     rounding: Rounding
     corrections: Mapping[str, NDArray[np.float32]]
 
@@ -140,13 +138,12 @@ class StoredInt8:
         self, model: onnx.ModelProto, dialect: Dialect
     ) -> tuple[onnx.ModelProto, QuantizationPlan, LearnedInt8]:
         reader = _Reader(self.tensors)
-        constants = {
-            name.removeprefix("patch."): reader.floats(name)
-            for name in self.tensors
-            if name.startswith("patch.")
-        }
-        patch = GraphPatch(self.record.products, constants)
-        evened = apply_patch(model, patch)
+        wanted = plan_quantization(model, dialect)
+        gains = reader.gains(wanted)
+        try:
+            evened = even_out(model, wanted, gains)
+        except ExportError as error:
+            raise CheckpointError(f"its rounding is damaged: {error.message}", _HINT) from error
         plan = plan_quantization(evened, dialect)
         if plan_digest(plan) != self.record.plan:
             raise CheckpointError("its rounding is of another plan", _HINT)
@@ -165,7 +162,7 @@ class StoredInt8:
                 )
             reader.like(f"correction.{name}", change, view.weight(node.input[2]).shape)
         rounding = Rounding(reader.steps(plan, dialect), convolutions, tensors_read(view, plan))
-        return evened, plan, LearnedInt8(patch, rounding, corrections)
+        return evened, plan, LearnedInt8(gains, rounding, corrections)
 
 
 def read_stored(path: Path) -> StoredInt8 | None:
@@ -206,7 +203,7 @@ def to_tensors(learned: LearnedInt8, plan: QuantizationPlan) -> dict[str, Tensor
         found[f"scales.{name}"] = conv.weight.scales
         found[f"bias.{name}"] = conv.bias
     found |= {f"correction.{name}": change for name, change in learned.corrections.items()}
-    found |= {f"patch.{name}": values for name, values in learned.patch.constants.items()}
+    found |= {f"gain.{tensor}": gain for tensor, gain in learned.gains.items()}
     return {f"{INT8_PREFIX}{n}": torch.from_numpy(values.copy()) for n, values in found.items()}
 
 
@@ -279,6 +276,25 @@ class _Reader:
         if (values < SMALLEST_SCALE).any():
             raise CheckpointError(f"its rounding has {printable(name)} that are too small", _HINT)
         return values
+
+    def gains(self, plan: QuantizationPlan) -> dict[str, NDArray[np.float32]]:
+        """What evens out the channels of some tensors of a plan, in the order of the plan."""
+        prefix = "gain."
+        named = {name.removeprefix(prefix) for name in self._tensors if name.startswith(prefix)}
+        unknown = sorted(named - plan.edges.keys())
+        if unknown:
+            raise CheckpointError(
+                f"its rounding evens out {printable(unknown[0])}, which is of no graph", _HINT
+            )
+        found = {
+            tensor: self.floats(f"{prefix}{tensor}") for tensor in plan.edges if tensor in named
+        }
+        for tensor, gain in found.items():
+            if (gain < SMALLEST_SCALE).any():
+                raise CheckpointError(
+                    f"its rounding has gains of {tensor} that are too small", _HINT
+                )
+        return found
 
     def convolution(self, view: GraphView, name: str, dialect: Dialect) -> IntegerConvolution:
         """One convolution, within what the dialect allows."""

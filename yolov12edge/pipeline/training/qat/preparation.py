@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from yolov12edge.allocator import keep_freed_memory
@@ -29,13 +31,12 @@ from yolov12edge.pipeline.stages.target import default_target
 from yolov12edge.pipeline.training.qat.images import QatImages, gather
 from yolov12edge.pipeline.training.qat.loop import QatLoop
 from yolov12edge.pipeline.training.qat.request import QatRequest, QatSettings
+from yolov12edge.quantize.equalize import gains_of
 from yolov12edge.quantize.qat import (
-    GraphPatch,
     Int8Record,
     LearnedInt8,
     Student,
     describe_rules,
-    find_patch,
     graph_digest,
     plan_digest,
     to_tensors,
@@ -67,7 +68,7 @@ class QatPreparation:
         images: that teach, judge and calibrate.
         step: of calibration: the rounding to begin with.
         graph: digest of the exported float graph.
-        patch: what evens out its channels.
+        gains: what evens out its channels.
         letterbox: how the network takes images.
         loop: with the student; None where there are too few images to learn from.
     """
@@ -77,7 +78,7 @@ class QatPreparation:
     images: QatImages
     step: Int8Step
     graph: str
-    patch: GraphPatch
+    gains: Mapping[str, NDArray[np.float32]]
     letterbox: Letterbox
     loop: QatLoop | None
 
@@ -98,11 +99,11 @@ class QatPreparation:
     def learned(self) -> tuple[LearnedInt8, Int8Record]:
         """The best rounding so far, and what is to be said of it."""
         numbers, position = self.step.numbers, self.loop.position if self.loop else None
-        found = LearnedInt8(self.patch, numbers.rounding, numbers.corrections)
+        found = LearnedInt8(self.gains, numbers.rounding, numbers.corrections)
         epoch = None if position is None else position.best_epoch
         if self.loop is not None and epoch is not None:
             kept = self.loop.kept
-            found = LearnedInt8(self.patch, kept.rounding(), kept.learned_corrections())
+            found = LearnedInt8(self.gains, kept.rounding(), kept.learned_corrections())
         record = Int8Record(
             target=self.recipe.name,
             **describe_rules(numbers.problem.dialect),  # type: ignore[arg-type]
@@ -110,7 +111,6 @@ class QatPreparation:
             plan=plan_digest(numbers.problem.plan),
             height=self.letterbox.height,
             width=self.letterbox.width,
-            products=dict(self.patch.products),
             method=self.step.conversion.method,
             images=len(self.images.teaching) if epoch else len(self.images.calibration),
             epoch=epoch,
@@ -161,9 +161,9 @@ def prepare_qat(request: QatRequest, progress: Progress) -> QatPreparation:
     loop = None
     if images.enough:
         loop = _loop(step, is_half, detector, teacher, images, letterbox, settings)
-    patch = find_patch(exported, step.numbers.problem.model)
+    gains = gains_of(step.numbers.problem.model)
     digest = graph_digest(exported)
-    return QatPreparation(recipe, checkpoint, images, step, digest, patch, letterbox, loop)
+    return QatPreparation(recipe, checkpoint, images, step, digest, gains, letterbox, loop)
 
 
 def _refuse_many_processes() -> None:

@@ -58,8 +58,7 @@ EffortOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option(
         metavar="HOW",
-        help="quick, normal or thorough: how long INT8 may learn; normal for engines if absent, "
-        "quick for CPUs.",
+        help="quick, normal or thorough: how long INT8 may learn; normal if absent.",
     ),
 ]
 KeepFloatOption = Annotated[

@@ -20,7 +20,7 @@ class ExportRequest:
         calibration: folder, data.yaml or .npz; the train split of `data` if None.
         calibration_method: auto, max, percentile, entropy or mse.
         keep_float: blocks that INT8 leaves in float.
-        effort: quick, normal or thorough, for INT8; the default of the target if None.
+        effort: quick, normal or thorough, for INT8; normal if None.
         data: data.yaml whose val split judges the result.
         build, verify, bench: whether to run these stages.
         target: a recipe; "auto" for the one that serves the device of `probe`, or this machine.

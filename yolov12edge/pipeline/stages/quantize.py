@@ -29,7 +29,7 @@ class QuantizeRequest:
         calibration_limit: most images; the default if None.
         calibration_method: auto or a method, for INT8.
         keep_float: blocks that INT8 leaves in float.
-        effort: quick, normal or thorough, for INT8; the default of the target if None.
+        effort: quick, normal or thorough, for INT8; normal if None.
         out: the new file; beside the source if None.
         seed: of the image sample.
     """

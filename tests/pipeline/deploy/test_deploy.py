@@ -196,7 +196,7 @@ def test_without_images_only_the_self_test_proves(
 
 @pytest.mark.usefixtures("known_bundle")
 def test_a_gate_that_fails_there(run_folder: Path, quick_box: Box, deploy: Deploy) -> None:
-    words = quick_box.words("--no-bench", "--min-matched", "1", folder="gate")
+    words = quick_box.words("--no-bench", "--max-drop", "0", "--min-matched", "1", folder="gate")
     outcome = deploy(run_folder, *words)
     fails(outcome, 6, f"model.int8.onnx drifted on {NAME}: ")
     section = read_manifest(run_folder).devices[NAME]

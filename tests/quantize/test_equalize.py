@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from tests.models import lively_model
+from yolov12edge.evaluate.blocks import trace_blocks
 from yolov12edge.export import ExportOptions, export_onnx, probe_picture
 from yolov12edge.quantize import CPU, TENSORRT, Dialect, equalize, plan_quantization
 from yolov12edge.quantize.equalize import SHARE
@@ -77,6 +79,18 @@ def test_the_graph_computes_the_same(model: onnx.ModelProto) -> None:
     assert before[:, 4:].max() > 0.1, "the probe must carry a signal"
     assert len(products(evened)) > 40
     np.testing.assert_allclose(after, before, rtol=0, atol=2e-3)
+
+
+@pytest.mark.parametrize("layout", ["v1", "turbo"])
+def test_tensors_with_a_name_of_before_are_what_they_were(layout: str, tmp_path: Path) -> None:
+    """Joins and upsampling pass on what was evened out; `verify` must not look at it."""
+    detector, path = lively_model("n", layout, num_classes=2), tmp_path / "even.onnx"
+    export_onnx(detector, path, ExportOptions(SIZE, SIZE))
+    onnx.save(evened_out(onnx.load(path), CPU, pictures()), path)
+    trace = trace_blocks(detector, path, probe_picture(SIZE, SIZE, 9))
+    assert trace.start is None
+    assert min(block.sqnr_db for block in trace.blocks) > 60
+    assert len(trace.blocks) > 15
 
 
 def test_channels_come_nearer_to_the_widest_of_their_scale(model: onnx.ModelProto) -> None:

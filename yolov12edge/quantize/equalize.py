@@ -42,11 +42,13 @@ class _Reader:
         conv: its name.
         channels: of the tensor.
         at: where the first of them stands in what the convolution reads.
+        through: tensors between them, which joins, splits and upsampling yield.
     """
 
     conv: str
     channels: range
     at: int
+    through: tuple[str, ...]
 
 
 def equalize(
@@ -99,6 +101,7 @@ def even_out(
     if not gains:
         return changed
     view = GraphView(changed)
+    other: dict[str, None] = {}
     for tensor, gain in gains.items():
         readers = _readers(view, plan, tensor) if tensor in plan.edges else []
         if not readers or gain.shape != (view.shape(tensor)[1],):
@@ -108,11 +111,13 @@ def even_out(
             )
         for reader in readers:
             _divide_weights(view, reader, gain)
+            other |= dict.fromkeys(reader.through)
     # Only now: what reads a tensor is found in the graph as it was. In the order of the plan, so
     # that the same gains make the same bytes.
     for tensor, edges in plan.edges.items():
         if tensor in gains:
             _multiply(view, tensor, edges, gains[tensor])
+    _rename(view, other)
     return checked(changed)
 
 
@@ -152,17 +157,22 @@ def _readers(view: GraphView, plan: QuantizationPlan, tensor: str) -> list[_Read
     found = [
         reader
         for name, index in plan.edges[tensor]
-        for reader in _behind(view, view.by_name[name], index, channels, 0)
+        for reader in _behind(view, view.by_name[name], index, channels, 0, ())
     ]
     return [reader for reader in found if reader] if all(found) else []
 
 
 def _behind(
-    view: GraphView, node: onnx.NodeProto, index: int, channels: range, at: int
+    view: GraphView,
+    node: onnx.NodeProto,
+    index: int,
+    channels: range,
+    at: int,
+    through: tuple[str, ...],
 ) -> Iterator[_Reader | None]:
     """What reads a tensor's channels, of which the first stands at `at` of a node's input."""
     if node.op_type == "Conv" and index == 0:
-        yield _Reader(node.name, channels, at)
+        yield _Reader(node.name, channels, at, through)
         return
     passed: list[tuple[str, range, int]] = []
     if node.op_type == "Resize":
@@ -179,7 +189,7 @@ def _behind(
         if not uses or any(value.name == tensor for value in view.graph.output):
             yield None
         for use in uses:
-            yield from _behind(view, use.node, use.position, some, place)
+            yield from _behind(view, use.node, use.position, some, place, (*through, tensor))
 
 
 def _parts(
@@ -220,6 +230,18 @@ def _multiply(view: GraphView, tensor: str, edges: Iterable[Edge], gain: Array) 
     nodes.insert(first, product)
     for reader, index in edges:
         view.by_name[reader].input[index] = name
+
+
+def _rename(view: GraphView, tensors: Iterable[str]) -> None:
+    """Give tensors other names: who looks for them by name expects what they were."""
+    names = {tensor: f"{tensor}{_SUFFIX}" for tensor in tensors}
+    for node in view.graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = names.get(name, name)
+        for place, name in enumerate(node.output):
+            node.output[place] = names.get(name, name)
+    for value in view.graph.value_info:
+        value.name = names.get(value.name, value.name)
 
 
 def _channel_reaches(

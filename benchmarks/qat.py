@@ -17,10 +17,11 @@ import tempfile
 from pathlib import Path
 
 from common import conditions
+from int8_effort import judge
 
 from yolov12edge import load_model
 from yolov12edge.data import Letterbox, load_dataset
-from yolov12edge.evaluate import Candidate, DriftReport, measure_drifts
+from yolov12edge.evaluate import DriftReport
 from yolov12edge.export import export_onnx
 from yolov12edge.pipeline.images.sources import calibration_images
 from yolov12edge.pipeline.stages.fp16 import fp16_step
@@ -30,8 +31,6 @@ from yolov12edge.pipeline.training import QatOutcome, QatRequest, train_qat
 from yolov12edge.pipeline.training.qat import QatSettings
 from yolov12edge.quantize.qat import read_stored
 from yolov12edge.run.recipe import load_recipe
-from yolov12edge.runtime import open_runner
-from yolov12edge.runtime.torch import TorchRunner
 from yolov12edge.voice import SILENCE, no_progress
 
 COLUMNS = (
@@ -108,18 +107,8 @@ def compare(
     assert stored is not None
     learned = learned_step(source, folder / "learned.onnx", rules, stored, letterbox, twin)
     assert isinstance(learned, Int8Step), learned
-    runtime = "onnxruntime" if recipe.builds_engine else "openvino"
-    runners = [open_runner(step.conversion.path, runtime) for step in (plain, learned)]
-    judges = load_dataset(options.data, "val")
-    reports = measure_drifts(
-        TorchRunner(detector, *size),
-        [Candidate(runner, letterbox) for runner in runners],
-        judges.images,
-        judges,
-        names=judges.names,
-    )
-    for runner in runners:
-        runner.close()
+    files = [step.conversion.path for step in (plain, learned)]
+    reports = judge(detector, target, files, load_dataset(options.data, "val"), letterbox)
     return [
         row(target, seed, kind, outcome, report)
         for kind, report in zip(("PTQ", "QAT"), reports, strict=True)

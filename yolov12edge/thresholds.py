@@ -1,4 +1,4 @@
-"""What counts as a detection, wherever detections are shown or counted."""
+"""What counts as a detection, wherever detections are shown, counted or weighed."""
 
 from __future__ import annotations
 
@@ -26,3 +26,9 @@ class Thresholds:
 # As predict shows them, and as mAP counts them: YOLOv12's published evaluation.
 SHOWN = Thresholds()
 COUNTED = Thresholds(confidence=0.001, multi_label=True)
+
+# Where errors of the raw head are weighed: a place counts from this best score on, since what is
+# far below every threshold does not matter.
+LEAST_SCORE = 0.05
+# What a bin of the box distribution counts there beside a score of 1: at stride 8 it is 8 pixels.
+BOX_WEIGHT = 0.3

@@ -28,9 +28,9 @@ from yolov12edge.quantize import (
     observed_tensors,
     plan_quantization,
 )
-from yolov12edge.quantize.losses import BOX_WEIGHT, HeadProjection, rounded_values
+from yolov12edge.quantize.losses import HeadProjection, rounded_values
 from yolov12edge.quantize.rules import FloatBudget
-from yolov12edge.quantize.scores import LEAST_SCORE
+from yolov12edge.thresholds import BOX_WEIGHT, LEAST_SCORE
 
 EVERYTHING = [replace(dialect, keep=(), equalize=()) for dialect in (CPU, TENSORRT)]
 IMAGES = small_images(16, 5)

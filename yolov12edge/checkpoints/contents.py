@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Literal
 
 from yolov12edge.checkpoints.allowlist import StorageClass, Stub
 from yolov12edge.checkpoints.archive import TorchArchive
-from yolov12edge.checkpoints.flat import INT8_PREFIX
+from yolov12edge.checkpoints.flat import INT8_PREFIX, INT8_RECORD
 from yolov12edge.checkpoints.tensors import LazyTensor, Storage
 from yolov12edge.checkpoints.text import printable
 from yolov12edge.checkpoints.unpickle import unpickle
@@ -93,7 +93,7 @@ def from_record(tensors: dict[str, LazyTensor], record: dict[str, Any]) -> Conte
         _names(record.get("names")),
         image_size=_count(record.get("image_size"), MAX_IMAGE_SIZE) or None,
         license=_line(record.get("license")),
-        notes=("holds an INT8 rounding too, from train --qat",) if "int8" in record else (),
+        notes=("holds an INT8 rounding too, from train --qat",) if INT8_RECORD in record else (),
     )
 
 

@@ -22,6 +22,8 @@ from yolov12edge.files import atomic_path
 METADATA_KEY = "yolov12edge"
 # Tensors of a rounding that `train --qat` learned: beside the detector, and no part of it.
 INT8_PREFIX = "int8."
+# What the metadata says of that rounding.
+INT8_RECORD = "int8"
 # The largest scale's header has 0.2 MB; the library itself would parse 100 MB.
 MAX_HEADER_BYTES = 4 << 20
 _DTYPES = {

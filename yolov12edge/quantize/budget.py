@@ -47,9 +47,8 @@ def costly_convolutions(
 
 def barred_convolutions(view: GraphView, budget: FloatBudget) -> set[str]:
     """Convolutions that a budget may not choose."""
-    return {
-        node.name for node in view.nodes if any(rule.applies(view, node) for rule in budget.never)
-    }
+    never = budget.never
+    return set() if never is None else {node.name for node in view.nodes if never(view, node)}
 
 
 def _price(loss: ConvLoss) -> float:

@@ -9,8 +9,7 @@ trace). Errors of several convolutions add up nearly, so each has its share.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -23,17 +22,14 @@ from torch import Tensor
 from yolov12edge.errors import ExportError
 from yolov12edge.fakequant import Replay, fake_quantize
 from yolov12edge.graph.view import GraphView
+from yolov12edge.quantize.head import BOXES, LOGITS, head_convolutions
 from yolov12edge.quantize.integers import Rounding
 from yolov12edge.quantize.policy import QuantizationPlan
-from yolov12edge.quantize.scores import LEAST_SCORE
+from yolov12edge.thresholds import BOX_WEIGHT, LEAST_SCORE
 
 Array = NDArray[np.float32]
 
-# What a bin of the box distribution counts beside a score of 1: at stride 8 a bin is 8 pixels.
-BOX_WEIGHT = 0.3
 _BINS = 16
-_LOGITS = re.compile(r"model\.\d+\.cv3\.(\d+)\.2/conv")
-_BOXES = re.compile(r"model\.\d+\.cv2\.(\d+)\.2/conv")
 _SMALLEST = 1e-30
 # Images that go through the graph at once, at 320 x 320; more pixels, fewer images.
 _PIXELS = 8 * 320 * 320
@@ -67,7 +63,10 @@ class HeadProjection:
     """
 
     def __init__(self, view: GraphView) -> None:
-        self._levels = list(zip(_outputs(view, _LOGITS), _outputs(view, _BOXES), strict=True))
+        logits, boxes = (
+            [node.output[0] for node in head_convolutions(view, kind)] for kind in (LOGITS, BOXES)
+        )
+        self._levels = list(zip(logits, boxes, strict=True))
         if not self._levels:
             raise ExportError(
                 "the graph has no detection head of this package",
@@ -175,10 +174,6 @@ def batches(images: Iterable[Array], pixels: int) -> Iterator[Tensor]:
     for first in stream:
         count = max(1, pixels // (first.shape[1] * first.shape[2]))
         yield torch.from_numpy(np.stack([first, *islice(stream, count - 1)]))
-
-
-def _outputs(view: GraphView, pattern: re.Pattern[str]) -> Sequence[str]:
-    return [node.output[0] for node in view.nodes if pattern.fullmatch(node.name)]
 
 
 def _input(view: GraphView) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from yolov12edge.graph.builder import checked
+from yolov12edge.graph.load import load_graph
 from yolov12edge.graph.view import GraphView
 from yolov12edge.quantize.policy import Edge
 from yolov12edge.quantize.ranges import LEVELS, Range
@@ -29,6 +31,15 @@ IsHalf = Callable[[str, int], bool]
 def never_half(node: str, index: int) -> bool:
     """Of float32 graphs."""
     return False
+
+
+def half_of(twin: Path | None) -> IsHalf:
+    """Where the graph that is written into has FP16.
+
+    Args:
+        twin: FP16 form of a float32 graph; nowhere if there is none.
+    """
+    return never_half if twin is None else QdqWriter(load_graph(twin)).is_half
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ where calibration images have objects, goes into the last bias.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,14 +16,13 @@ from numpy.typing import NDArray
 from yolov12edge.graph.load import load_graph
 from yolov12edge.graph.probe import Probe
 from yolov12edge.graph.view import GraphView
+from yolov12edge.quantize.head import LOGITS, head_convolutions
+from yolov12edge.thresholds import LEAST_SCORE
 
 Array = NDArray[np.float32]
 
-# Anchors count by their score, from here on: what is far below every threshold does not matter.
-LEAST_SCORE = 0.05
 # Sum of scores that a class must reach before its shift is believed; less counts in part.
 ENOUGH = 5.0
-_LOGITS = re.compile(r"model\.\d+\.cv3\.\d+\.2/conv")
 
 
 def score_corrections(
@@ -41,7 +39,7 @@ def score_corrections(
         name of a convolution to (classes,) what its bias lacks, in logits.
     """
     model = load_graph(source)
-    names = [name for name in GraphView(model).by_name if _LOGITS.fullmatch(name)]
+    names = [node.name for node in head_convolutions(GraphView(model), LOGITS)]
     exact, rounded = Probe(model, names), Probe(load_graph(quantized), names)
     lost: dict[str, NDArray[np.float64]] = {}
     seen: dict[str, NDArray[np.float64]] = {}

@@ -18,11 +18,8 @@ from torch.nn import functional
 from yolov12edge.errors import CheckpointError
 from yolov12edge.model import Detector
 from yolov12edge.model.head import REG_MAX
+from yolov12edge.thresholds import BOX_WEIGHT, LEAST_SCORE
 
-# A place counts from this best score on: what is far below every threshold does not matter.
-LEAST_SCORE = 0.05
-# What a bin of a box counts beside a score of 1 in `head_error`: at stride 8 it is 8 pixels.
-BOX_WEIGHT = 0.3
 _SIDES = 4
 _SMALLEST = 1e-12
 

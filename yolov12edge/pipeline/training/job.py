@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from yolov12edge.errors import Interrupted, UsageError
 from yolov12edge.interrupts import interrupts_noted
-from yolov12edge.pipeline.training.disk import disk_watched
+from yolov12edge.pipeline.training.guards import disk_watched, interrupted, new_folder
 from yolov12edge.pipeline.training.outcome import TrainOutcome
 from yolov12edge.pipeline.training.preparation import prepare
 from yolov12edge.pipeline.training.qat import QatOutcome, is_qat, resume_qat
-from yolov12edge.pipeline.training.report import resume_command
-from yolov12edge.pipeline.training.request import TrainRequest, read_request
+from yolov12edge.pipeline.training.request import TrainRequest, absolute, read_request
 from yolov12edge.pipeline.training.session import Session
 from yolov12edge.train.distributed import open_world
 from yolov12edge.train.folder import TrainingFolder
@@ -37,18 +35,7 @@ def train(
         UsageError: the folder cannot be written or holds a run, or an option makes no sense.
         Interrupted: Ctrl-C; the state is saved.
     """
-    folder = TrainingFolder(out)
-    if folder.arguments.exists():
-        raise UsageError(
-            f"{out} holds a training run already",
-            f"go on with it: {resume_command(folder)}, or choose another folder with --out",
-        )
-    places = {"data": request.data.absolute()}
-    places |= {"val": request.val.absolute()} if request.val else {}
-    places |= {"weights": request.weights.absolute()} if request.weights else {}
-    places |= {"teacher": request.teacher.absolute()} if request.teacher else {}
-    request = request.model_copy(update=places)
-    return _run(request, folder, voice, progress, resumed=False)
+    return _run(absolute(request), new_folder(out), voice, progress, resumed=False)
 
 
 def resume(
@@ -106,12 +93,7 @@ def _train(session: Session, loop: TrainingLoop) -> None:
         loop.run(session.hooks())
     except Stopped:
         session.save(loop)
-        where = f"interrupted after step {loop.iteration} of {loop.total}"
-        if session.leads:
-            session.folder.note(where)
-        raise Interrupted(
-            f"{where}; the state is saved", f"go on with: {resume_command(session.folder)}"
-        ) from None
+        raise interrupted(session.folder, loop.iteration, loop.total, session.leads) from None
     if loop.position.stopped:
         session.say(f"stopped early: no better mAP for {loop.settings.patience} epochs")
 

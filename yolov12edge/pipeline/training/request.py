@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from pydantic import Field, ValidationError
@@ -19,6 +19,8 @@ from yolov12edge.train.folder import TrainingFolder
 from yolov12edge.train.settings import TrainingSettings
 
 SCHEMA_VERSION = 1
+_KEY = "request"
+AnyRequest = TypeVar("AnyRequest", bound=Document)
 
 
 class TrainRequest(Document):
@@ -51,15 +53,42 @@ class TrainRequest(Document):
         return Augmentation(**{**published, **self.augmentation})
 
 
+def absolute(request: AnyRequest) -> AnyRequest:
+    """The same from any working folder."""
+    places = {name: place.absolute() for name, place in request if isinstance(place, Path)}
+    return request.model_copy(update=places)
+
+
 def write_request(folder: TrainingFolder, request: TrainRequest, chosen: dict[str, Any]) -> None:
     """Write args.json.
 
     Args:
         chosen: what was left open and then chosen, for people to read.
     """
+    write_arguments(folder, _KEY, request, chosen)
+
+
+def read_request(folder: TrainingFolder) -> TrainRequest:
+    """The request that a folder was made for.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    return read_arguments(folder, _KEY, TrainRequest)
+
+
+def write_arguments(
+    folder: TrainingFolder, key: str, request: Document, chosen: dict[str, Any]
+) -> None:
+    """Write args.json for a request of any kind.
+
+    Args:
+        key: that tells the kind.
+        chosen: what was left open and then chosen, for people to read.
+    """
     document = {
         "schema_version": SCHEMA_VERSION,
-        "request": request.model_dump(mode="json"),
+        key: request.model_dump(mode="json"),
         "chosen": chosen,
         "versions": {
             "yolov12edge": __version__,
@@ -70,15 +99,15 @@ def write_request(folder: TrainingFolder, request: TrainRequest, chosen: dict[st
     write_json(folder.arguments, document)
 
 
-def read_request(folder: TrainingFolder) -> TrainRequest:
-    """The request that a folder was made for.
+def read_arguments(folder: TrainingFolder, key: str, kind: type[AnyRequest]) -> AnyRequest:
+    """The request in args.json.
 
     Raises:
         CheckpointError: there is none, or it is damaged.
     """
     try:
         document = json.loads(folder.arguments.read_text(encoding="utf-8"))
-        return TrainRequest.model_validate(document["request"])
+        return kind.model_validate(document[key])
     except OSError as error:
         raise CheckpointError(
             f"{folder.path} is no folder of a training run: it has no {folder.arguments.name}",

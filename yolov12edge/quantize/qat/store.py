@@ -22,7 +22,7 @@ from onnx import TensorProto
 from pydantic import Field, ValidationError
 from torch import Tensor
 
-from yolov12edge.checkpoints.flat import INT8_PREFIX, read_safetensors
+from yolov12edge.checkpoints.flat import INT8_PREFIX, INT8_RECORD, read_safetensors
 from yolov12edge.checkpoints.tensors import LazyTensor
 from yolov12edge.checkpoints.text import printable
 from yolov12edge.documents import Document
@@ -35,7 +35,6 @@ from yolov12edge.quantize.qdq import IsHalf, Step
 from yolov12edge.quantize.rules import Dialect
 from yolov12edge.quantize.weights import SMALLEST_SCALE, WEIGHT_MAX, QuantizedWeight
 
-RECORD = "int8"
 _HINT = "train --qat anew, or export from the checkpoint that it was learned for"
 _HASH = r"^[0-9a-f]{64}$"
 _TEXT = 200
@@ -175,9 +174,9 @@ def read_stored(path: Path) -> StoredInt8 | None:
         return None
     try:
         tensors, record = read_safetensors(path)
-        if RECORD not in record:
+        if INT8_RECORD not in record:
             return None
-        found = Int8Record.model_validate(record[RECORD])
+        found = Int8Record.model_validate(record[INT8_RECORD])
     except ValidationError as error:
         first = error.errors()[0]
         where = printable(".".join(map(str, first["loc"])))
@@ -186,7 +185,11 @@ def read_stored(path: Path) -> StoredInt8 | None:
         ) from error
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error.message}", error.hint) from error
-    extra = {n.removeprefix(INT8_PREFIX): t for n, t in tensors.items() if _is_extra(n)}
+    extra = {
+        name.removeprefix(INT8_PREFIX): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(INT8_PREFIX)
+    }
     return StoredInt8(path, found, extra)
 
 
@@ -336,10 +339,6 @@ class _Reader:
                 f"its rounding has {printable(name)} of another shape or type", _HINT
             )
         return tensor.load().numpy()
-
-
-def _is_extra(name: str) -> bool:
-    return name.startswith(INT8_PREFIX)
 
 
 def _rules(dialect: Dialect) -> tuple[str, str | None]:

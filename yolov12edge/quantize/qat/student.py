@@ -7,7 +7,6 @@ are rounded in the forward pass and pass gradients on ("straight-through", arXiv
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,16 +20,13 @@ from torch import Tensor, nn
 from yolov12edge.fakequant import Replay, fake_quantize
 from yolov12edge.fakequant.replay import Values
 from yolov12edge.graph.view import GraphView
+from yolov12edge.quantize.head import BOXES, ENTRIES, LOGITS, head_convolutions
 from yolov12edge.quantize.integers import IntegerConvolution, Rounding
 from yolov12edge.quantize.limits import Limit
 from yolov12edge.quantize.policy import QuantizationPlan
 from yolov12edge.quantize.qdq import IsHalf, Step, never_half
 from yolov12edge.quantize.rules import Dialect
 from yolov12edge.quantize.weights import SMALLEST_SCALE, WEIGHT_MAX, QuantizedWeight
-
-_LOGITS = re.compile(r"model\.\d+\.cv3\.(\d+)\.2/conv")
-_BOXES = re.compile(r"model\.\d+\.cv2\.(\d+)\.2/conv")
-_ENTRIES = re.compile(r"model\.\d+\.cv2\.(\d+)\.0/conv")
 
 Corrections = Mapping[str, NDArray[np.float32]]
 
@@ -88,7 +84,9 @@ class Student(nn.Module):
             for edge in plan.edges[tensor]
         }
         self._scales = [
-            _each(start.convolutions[name].weight.scales, view.weight(_weight(view, name)).ndim)
+            torch.from_numpy(
+                _each(start.convolutions[name].weight.scales, view.weight(_weight(view, name)).ndim)
+            )
             for name in plan.convolutions
         ]
         self.weights = nn.ParameterList(
@@ -103,9 +101,9 @@ class Student(nn.Module):
             nn.Parameter(torch.tensor(float(group.step.zero)), requires_grad=not dialect.symmetric)
             for group in self._groups
         )
-        self._logits = [_one(view, _LOGITS, level) for level in range(3)]
-        self._boxes = [_one(view, _BOXES, level) for level in range(3)]
-        self._entries = [_one(view, _ENTRIES, level) for level in range(3)]
+        self._logits, self._boxes, self._entries = (
+            head_convolutions(view, pattern) for pattern in (LOGITS, BOXES, ENTRIES)
+        )
         self.corrections = nn.ParameterList(
             torch.from_numpy(_correction(view, conv, corrections)) for conv in self._logits
         )
@@ -225,7 +223,7 @@ class Student(nn.Module):
     def _first_steps(self, exact: NDArray[np.float32], conv: IntegerConvolution) -> Tensor:
         """Weights in steps, such that they round to what the start has."""
         codes = conv.weight.values.astype(np.float64)
-        wide = exact.astype(np.float64) / _wide(conv.weight.scales, exact.ndim)
+        wide = exact.astype(np.float64) / _each(conv.weight.scales, exact.ndim)
         steps = torch.from_numpy(wide.clip(-WEIGHT_MAX, WEIGHT_MAX).astype(np.float32))
         whole = torch.from_numpy(codes.astype(np.float32))
         # Learned codes need not be the nearest ones.
@@ -274,24 +272,13 @@ def _round(steps: Tensor, limit: Limit | None) -> Tensor:
     return found
 
 
-def _each(scales: NDArray[np.float32], dimensions: int) -> Tensor:
-    return torch.from_numpy(scales.reshape(-1, *[1] * (dimensions - 1)))
-
-
-def _wide(scales: NDArray[np.float32], dimensions: int) -> NDArray[np.float64]:
-    return scales.astype(np.float64).reshape(-1, *[1] * (dimensions - 1))
+def _each(scales: NDArray[np.float32], dimensions: int) -> NDArray[np.float32]:
+    """(O, 1, ...): a number for every output channel."""
+    return scales.reshape(-1, *[1] * (dimensions - 1))
 
 
 def _weight(view: GraphView, conv: str) -> str:
     return view.by_name[conv].input[1]
-
-
-def _one(view: GraphView, pattern: re.Pattern[str], level: int) -> onnx.NodeProto:
-    for node in view.nodes:
-        found = pattern.fullmatch(node.name)
-        if found is not None and int(found[1]) == level:
-            return node
-    raise AssertionError(f"the graph has no {pattern.pattern} of level {level}")
 
 
 def _correction(view: GraphView, conv: onnx.NodeProto, given: Corrections) -> NDArray[np.float32]:

@@ -128,13 +128,13 @@ class FloatBudget:
         replaces: names of the rules whose place the measurement takes.
         convolutions: how many it may leave in float.
         work: share of the multiply-adds of all convolutions that these may have.
-        never: rules whose convolutions it may not choose.
+        never: whether it may not choose a convolution, whatever it costs; None: it may any.
     """
 
     replaces: frozenset[str]
     convolutions: int
     work: float
-    never: tuple[KeepFloat, ...] = ()
+    never: Callable[[GraphView, onnx.NodeProto], bool] | None = None
 
 
 Rule = KeepFloat | QuantizeInputs | MoveUp | Equalize | LimitWeights

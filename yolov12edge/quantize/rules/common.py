@@ -51,21 +51,24 @@ def _convolution_above(view: GraphView, conv: onnx.NodeProto) -> onnx.NodeProto 
     return above if above is None or above.op_type == "Conv" else conv
 
 
+def _join_above(view: GraphView, node: onnx.NodeProto) -> onnx.NodeProto | None:
+    """The concatenation that a convolution reads; None where it reads anything else."""
+    above = view.producer(node.input[0]) if node.op_type == "Conv" else None
+    return above if above is not None and above.op_type == "Concat" else None
+
+
 def _is_fine_merge(view: GraphView, node: onnx.NodeProto) -> bool:
     """A 1x1 convolution over a concatenation, on a map of stride 4 or 8."""
-    if node.op_type != "Conv":
-        return False
-    above = view.producer(node.input[0])
-    if above is None or above.op_type != "Concat":
+    if _join_above(view, node) is None:
         return False
     rows = view.shape(view.graph.input[0].name)[2]
     return rows // view.shape(node.input[0])[2] <= FINEST_STRIDE
 
 
-def _joins_enlarged(view: GraphView, node: onnx.NodeProto) -> bool:
+def reads_enlarged_merge(view: GraphView, node: onnx.NodeProto) -> bool:
     """A convolution over a concatenation with a map that was enlarged."""
-    above = view.producer(node.input[0]) if node.op_type == "Conv" else None
-    if above is None or above.op_type != "Concat":
+    above = _join_above(view, node)
+    if above is None:
         return False
     parts = (view.producer(name) for name in above.input)
     return any(part is not None and part.op_type == "Resize" for part in parts)
@@ -135,12 +138,6 @@ FINE_MERGES = KeepFloat(
     "1x1 over a concatenation at stride 4 or 8: bound by memory, and one scale for all its parts",
     "1x1 convolutions over a concatenation at stride 4 or 8",
     _is_fine_merge,
-)
-ENLARGED_MERGES = KeepFloat(
-    "enlarged-merges",
-    "1x1 over a concatenation with an enlarged map, which moves a quarter of the bytes in INT8",
-    "convolutions over a concatenation with an enlarged map",
-    _joins_enlarged,
 )
 ATTENTION_PRODUCTS = KeepFloat(
     "attention-products",

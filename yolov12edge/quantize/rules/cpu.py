@@ -49,7 +49,7 @@ CPU = Dialect(
         frozenset({common.CLASS_BRANCH.name}),
         convolutions=6,
         work=0.12,
-        never=(common.ENLARGED_MERGES,),
+        never=common.reads_enlarged_merge,
     ),
 )
 CPU_VNNI = replace(CPU, name="cpu-vnni", weights=None)

@@ -3,7 +3,6 @@
 from yolov12edge.pipeline.stages.int8.learned import learned_step
 from yolov12edge.pipeline.stages.int8.step import (
     AUTO,
-    Int8Numbers,
     Int8Step,
     parse_method,
     quantize_step,
@@ -12,7 +11,6 @@ from yolov12edge.pipeline.stages.int8.step import (
 
 __all__ = [
     "AUTO",
-    "Int8Numbers",
     "Int8Step",
     "learned_step",
     "parse_method",

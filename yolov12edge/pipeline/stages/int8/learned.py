@@ -10,10 +10,10 @@ from yolov12edge.files import sha256_file
 from yolov12edge.graph import load_graph
 from yolov12edge.pipeline.stages.artifacts import OnnxArtifact
 from yolov12edge.pipeline.stages.int8.measurement import Problem
-from yolov12edge.pipeline.stages.int8.step import Int8Numbers, Int8Step, lint_written
+from yolov12edge.pipeline.stages.int8.step import Int8Step, lint_written
 from yolov12edge.quantize import Dialect, Int8Conversion, write_rounding
 from yolov12edge.quantize.qat import Int8Record, StoredInt8, storable
-from yolov12edge.quantize.qdq import QdqWriter, never_half
+from yolov12edge.quantize.qdq import half_of
 from yolov12edge.run.manifest import LearningSection
 
 EFFORT = "qat"
@@ -83,15 +83,15 @@ def learned_step(
     if unfit is not None:
         return unfit
     evened, plan, learned = stored.read(model, dialect)
-    is_half = never_half if twin is None else QdqWriter(load_graph(twin.path)).is_half
-    if not storable(learned.rounding, plan, is_half):
+    half = twin.path if twin else None
+    if not storable(learned.rounding, plan, half_of(half)):
         return "the FP16 graph stores other scales"
     nodes = write_rounding(
         evened,
         target,
         plan,
         learned.rounding,
-        twin=None if twin is None else twin.path,
+        twin=half,
         corrections=learned.corrections,
     )
     record = stored.record
@@ -106,5 +106,6 @@ def learned_step(
         from_cache=False,
         learning=QatLearning(record, len(plan.convolutions)),
         findings=lint_written(target, dialect),
-        numbers=Int8Numbers(problem, learned.rounding, learned.corrections),
+        problem=problem,
+        corrections=learned.corrections,
     )

@@ -6,13 +6,13 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from yolov12edge.graph import GraphView, load_graph
+from yolov12edge.graph import GraphView
 from yolov12edge.pipeline.stages.artifacts import OnnxArtifact
 from yolov12edge.pipeline.stages.int8.effort import Effort
 from yolov12edge.pipeline.stages.int8.measurement import Measurement
 from yolov12edge.pipeline.stages.int8.measurements import RoundingShifts, Writer
 from yolov12edge.quantize import ConvLoss, Method, Rounding, find_rounding, losses_by_layer
-from yolov12edge.quantize.qdq import IsHalf, QdqWriter, never_half
+from yolov12edge.quantize.qdq import half_of
 from yolov12edge.quantize.reconstruction import (
     LearnSettings,
     Reconstruction,
@@ -55,9 +55,7 @@ class LearnedRounding(Measurement[Reconstruction]):
         self._method = method
         self.effort = effort.name
         self._settings = LearnSettings(iterations=effort.iterations)
-        self._is_half: IsHalf = never_half
-        if twin is not None:
-            self._is_half = QdqWriter(load_graph(twin.path)).is_half
+        self._is_half = half_of(twin.path if twin else None)
 
     def depends_on(self) -> dict[str, Any]:
         """The rounding that it starts from, how it learns, and where scales are FP16."""

@@ -41,7 +41,6 @@ from yolov12edge.quantize import (
     Dialect,
     Int8Conversion,
     Method,
-    Rounding,
     Statistics,
     barred_convolutions,
     costly_convolutions,
@@ -73,21 +72,6 @@ class Taught(Protocol):
 
 
 @dataclass(frozen=True)
-class Int8Numbers:
-    """What was written, before it became a file.
-
-    Attributes:
-        problem: the float graph, its channels evened out, and its plan.
-        rounding: of the plan.
-        corrections: added to the last class biases.
-    """
-
-    problem: Problem
-    rounding: Rounding
-    corrections: Mapping[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
 class Int8Step:
     """A written INT8 file and how it came about.
 
@@ -100,7 +84,8 @@ class Int8Step:
         from_cache: whether the statistics were there already.
         learning: what was learned; None where everything is rounded to the nearest.
         findings: what the lints say; warnings only, errors are raised.
-        numbers: what is in the file; the problem's source is gone.
+        problem: the float graph, its channels evened out, and its plan; its source is gone.
+        corrections: added to the last class biases.
     """
 
     conversion: Int8Conversion
@@ -110,7 +95,8 @@ class Int8Step:
     from_cache: bool
     learning: Taught | None
     findings: tuple[Finding, ...]
-    numbers: Int8Numbers
+    problem: Problem
+    corrections: Mapping[str, NDArray[np.float32]]
 
 
 def rules_of(recipe: Recipe) -> Dialect:
@@ -193,8 +179,7 @@ def quantize_step(
         corrections = ScoreCorrections(shifts, writer, chosen).find(progress, fresh)
         conversion = writer.write(target, chosen, twin=twin, corrections=corrections)
     found = (conversion, trials, statistics.images, len(judging), ranges.remembered)
-    numbers = Int8Numbers(problem, conversion.rounding, corrections)
-    return Int8Step(*found, learning, lint_written(target, dialect), numbers)
+    return Int8Step(*found, learning, lint_written(target, dialect), problem, corrections)
 
 
 def _weigh(

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from yolov12edge.checkpoints import save_safetensors
-from yolov12edge.errors import Interrupted, UsageError
+from yolov12edge.checkpoints.flat import INT8_RECORD
 from yolov12edge.interrupts import interrupts_noted
-from yolov12edge.pipeline.training.disk import disk_watched
+from yolov12edge.pipeline.training.guards import disk_watched, interrupted, new_folder
 from yolov12edge.pipeline.training.qat.history import QatRow, read_rows, write_rows
 from yolov12edge.pipeline.training.qat.loop import QatHooks, QatLoop
 from yolov12edge.pipeline.training.qat.outcome import HEAD, QatOutcome, row_line, verdict
@@ -20,7 +20,8 @@ from yolov12edge.pipeline.training.qat.request import (
     read_request,
     write_request,
 )
-from yolov12edge.pipeline.training.report import opening_lines, resume_command
+from yolov12edge.pipeline.training.report import opening_lines
+from yolov12edge.pipeline.training.request import absolute
 from yolov12edge.quantize.qat import Int8Record
 from yolov12edge.train.folder import TrainingFolder
 from yolov12edge.train.loop import Stopped
@@ -37,13 +38,7 @@ def train_qat(request: QatRequest, out: Path, voice: Voice, progress: Progress) 
         UsageError: the folder cannot be written or holds a run, or the target has no INT8.
         Interrupted: Ctrl-C; the state is saved.
     """
-    folder = TrainingFolder(out)
-    if folder.arguments.exists():
-        raise UsageError(
-            f"{out} holds a training run already",
-            f"go on with it: {resume_command(folder)}, or choose another folder with --out",
-        )
-    return _run(request.absolute(), folder, voice, progress)
+    return _run(absolute(request), new_folder(out), voice, progress)
 
 
 def resume_qat(
@@ -132,12 +127,7 @@ class _Run:
                 loop.run(hooks)
             except Stopped:
                 self._save(loop)
-                where = f"interrupted after step {loop.iteration} of {loop.total}"
-                self.folder.note(where)
-                raise Interrupted(
-                    f"{where}; the state is saved",
-                    f"go on with: {resume_command(self.folder)}",
-                ) from None
+                raise interrupted(self.folder, loop.iteration, loop.total) from None
 
     def write(self) -> Int8Record:
         """Write best.safetensors with the best rounding so far."""
@@ -145,7 +135,7 @@ class _Run:
         save_safetensors(
             self.ready.checkpoint,
             self.folder.best,
-            extra={"int8": record.model_dump(mode="json")},
+            extra={INT8_RECORD: record.model_dump(mode="json")},
             tensors=self.ready.tensors(learned),
         )
         return record

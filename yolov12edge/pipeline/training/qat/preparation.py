@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from yolov12edge.allocator import keep_freed_memory
@@ -41,7 +39,7 @@ from yolov12edge.quantize.qat import (
     plan_digest,
     to_tensors,
 )
-from yolov12edge.quantize.qdq import IsHalf, QdqWriter, never_half
+from yolov12edge.quantize.qdq import IsHalf, half_of
 from yolov12edge.run.recipe import Recipe, load_recipe
 from yolov12edge.train.distillation import check_teacher
 from yolov12edge.voice import SILENCE, Progress
@@ -68,7 +66,6 @@ class QatPreparation:
         images: that teach, judge and calibrate.
         step: of calibration: the rounding to begin with.
         graph: digest of the exported float graph.
-        gains: what evens out its channels.
         letterbox: how the network takes images.
         loop: with the student; None where there are too few images to learn from.
     """
@@ -78,7 +75,6 @@ class QatPreparation:
     images: QatImages
     step: Int8Step
     graph: str
-    gains: Mapping[str, NDArray[np.float32]]
     letterbox: Letterbox
     loop: QatLoop | None
 
@@ -92,26 +88,27 @@ class QatPreparation:
             "target": self.recipe.name,
             "size": f"{self.letterbox.height}x{self.letterbox.width}",
             "images": f"{len(images.teaching)} {kind} to learn, {len(images.judging)} held back",
-            "convolutions": len(self.step.numbers.problem.plan.convolutions),
+            "convolutions": len(self.step.problem.plan.convolutions),
             "ranges": self.step.conversion.method,
         }
 
     def learned(self) -> tuple[LearnedInt8, Int8Record]:
         """The best rounding so far, and what is to be said of it."""
-        numbers, position = self.step.numbers, self.loop.position if self.loop else None
-        found = LearnedInt8(self.gains, numbers.rounding, numbers.corrections)
+        step, position = self.step, self.loop.position if self.loop else None
+        gains = gains_of(step.problem.model)
+        found = LearnedInt8(gains, step.conversion.rounding, step.corrections)
         epoch = None if position is None else position.best_epoch
         if self.loop is not None and epoch is not None:
             kept = self.loop.kept
-            found = LearnedInt8(self.gains, kept.rounding(), kept.learned_corrections())
+            found = LearnedInt8(gains, kept.rounding(), kept.learned_corrections())
         record = Int8Record(
             target=self.recipe.name,
-            **describe_rules(numbers.problem.dialect),  # type: ignore[arg-type]
+            **describe_rules(step.problem.dialect),  # type: ignore[arg-type]
             graph=self.graph,
-            plan=plan_digest(numbers.problem.plan),
+            plan=plan_digest(step.problem.plan),
             height=self.letterbox.height,
             width=self.letterbox.width,
-            method=self.step.conversion.method,
+            method=step.conversion.method,
             images=len(self.images.teaching) if epoch else len(self.images.calibration),
             epoch=epoch,
             epochs=0 if position is None else position.epoch,
@@ -122,7 +119,7 @@ class QatPreparation:
 
     def tensors(self, learned: LearnedInt8) -> dict[str, Tensor]:
         """A rounding as it is stored."""
-        return to_tensors(learned, self.step.numbers.problem.plan)
+        return to_tensors(learned, self.step.problem.plan)
 
 
 def prepare_qat(request: QatRequest, progress: Progress) -> QatPreparation:
@@ -157,13 +154,12 @@ def prepare_qat(request: QatRequest, progress: Progress) -> QatPreparation:
             progress=progress,
         )
         exported = load_graph(source)
-        is_half = never_half if twin is None else QdqWriter(load_graph(twin.path)).is_half
+        is_half = half_of(twin.path if twin else None)
     loop = None
     if images.enough:
         loop = _loop(step, is_half, detector, teacher, images, letterbox, settings)
-    gains = gains_of(step.numbers.problem.model)
     digest = graph_digest(exported)
-    return QatPreparation(recipe, checkpoint, images, step, digest, gains, letterbox, loop)
+    return QatPreparation(recipe, checkpoint, images, step, digest, letterbox, loop)
 
 
 def _refuse_many_processes() -> None:
@@ -215,15 +211,14 @@ def _loop(
     letterbox: Letterbox,
     settings: QatSettings,
 ) -> QatLoop:
-    numbers = step.numbers
-    problem = numbers.problem
+    problem = step.problem
     student, kept = (
         Student(
             problem.model,
             problem.plan,
             problem.dialect,
-            numbers.rounding,
-            numbers.corrections,
+            step.conversion.rounding,
+            step.corrections,
             is_half,
         )
         for _ in range(2)

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
-import torch
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from yolov12edge import __version__
 from yolov12edge.documents import Document
-from yolov12edge.errors import CheckpointError
-from yolov12edge.files import write_json
+from yolov12edge.pipeline.training.request import read_arguments, write_arguments
 from yolov12edge.train.folder import TrainingFolder
 from yolov12edge.train.settings import CacheName
 
-SCHEMA_VERSION = 1
 _KEY = "qat"
 
 
@@ -72,12 +67,6 @@ class QatRequest(Document):
     target: str | None = None
     settings: QatSettings = QatSettings()
 
-    def absolute(self) -> QatRequest:
-        """The same from any working folder."""
-        places = {"data": self.data.absolute(), "weights": self.weights.absolute()}
-        places |= {"teacher": self.teacher.absolute()} if self.teacher else {}
-        return self.model_copy(update=places)
-
 
 def is_qat(folder: TrainingFolder) -> bool:
     """Whether a folder is one of quantization-aware training."""
@@ -93,29 +82,13 @@ def write_request(folder: TrainingFolder, request: QatRequest, chosen: dict[str,
     Args:
         chosen: what was left open and then chosen, for people to read.
     """
-    document = {
-        "schema_version": SCHEMA_VERSION,
-        _KEY: request.model_dump(mode="json"),
-        "chosen": chosen,
-        "versions": {
-            "yolov12edge": __version__,
-            "torch": str(torch.__version__),
-            "python": platform.python_version(),
-        },
-    }
-    write_json(folder.arguments, document)
+    write_arguments(folder, _KEY, request, chosen)
 
 
 def read_request(folder: TrainingFolder) -> QatRequest:
     """The request that a folder was made for.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: there is none, or it is damaged.
     """
-    try:
-        document = json.loads(folder.arguments.read_text(encoding="utf-8"))
-        return QatRequest.model_validate(document[_KEY])
-    except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
-        raise CheckpointError(
-            f"{folder.arguments} is damaged", "restore it, or train anew with --out"
-        ) from error
+    return read_arguments(folder, _KEY, QatRequest)
